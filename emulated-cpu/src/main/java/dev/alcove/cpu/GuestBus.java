@@ -1,0 +1,76 @@
+// SPDX-License-Identifier: Apache-2.0
+package dev.alcove.cpu;
+
+/**
+ * What lies outside the processor: guest physical memory, device registers, ports, model specific registers.
+ *
+ * <p>All methods are called on the thread that runs the {@link Cpu}.
+ */
+public interface GuestBus {
+    /** Answer of {@link #page}: no memory there, the access is one to a device. */
+    long MMIO = 0;
+
+    /** Answer of {@link #page}: the access is not allowed; the processor leaves with {@link CpuExit.MemoryFault}. */
+    long BLOCKED = -1;
+
+    /** Answer of {@link #page}: memory that may be read but not written; a write is treated as one to a device. */
+    long READ_ONLY = -2;
+
+    /**
+     * Finds the page that backs a guest physical page. The processor may keep the answer in its TLB until
+     * {@link Cpu#flushTranslations()} is called.
+     *
+     * @param gpa guest physical address, any alignment
+     * @param write whether the page is about to be written
+     * @return absolute host address of the 4 KiB page (4 KiB aligned, positive), or {@link #MMIO}, {@link #BLOCKED},
+     *     or, only for a write, {@link #READ_ONLY}
+     */
+    long page(long gpa, boolean write);
+
+    /**
+     * Reads a device register.
+     *
+     * @param size 1, 2, 4 or 8 bytes
+     * @param answer element 0 receives the value
+     * @return false when nobody here answers: the processor leaves with {@link CpuExit.Mmio}
+     */
+    boolean mmioRead(long gpa, int size, long[] answer);
+
+    /** Writes a device register; false makes the processor leave with {@link CpuExit.Mmio}. */
+    boolean mmioWrite(long gpa, int size, long value);
+
+    /** Reads a port of 1, 2 or 4 bytes; false makes the processor leave with {@link CpuExit.Io}. */
+    boolean portRead(int port, int size, long[] answer);
+
+    /** Writes a port; false makes the processor leave with {@link CpuExit.Io}. */
+    boolean portWrite(int port, int size, long value);
+
+    /**
+     * Reads a model specific register that the processor itself does not hold (the processor holds EFER, STAR,
+     * LSTAR, CSTAR, FMASK, FS/GS/KERNEL_GS base, SYSENTER, PAT, TSC and TSC_AUX).
+     *
+     * @return false raises #GP in the guest
+     */
+    boolean msrRead(int index, long[] answer);
+
+    /** Writes a model specific register; false raises #GP in the guest. */
+    boolean msrWrite(int index, long value);
+
+    /**
+     * Answers {@code cpuid}.
+     *
+     * @param result receives eax, ebx, ecx, edx
+     */
+    void cpuid(int leaf, int subleaf, int[] result);
+
+    /** The time stamp counter. */
+    long tsc();
+
+    /**
+     * Called between two instructions after {@link Cpu#attention()}, and before the first one of each
+     * {@link Cpu#run}: the place to flush translations and to inject interrupts.
+     *
+     * @return false to leave with {@link CpuExit.Interrupted}
+     */
+    boolean attend(Cpu cpu);
+}

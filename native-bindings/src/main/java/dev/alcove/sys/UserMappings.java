@@ -1,0 +1,21 @@
+// SPDX-License-Identifier: Apache-2.0
+package dev.alcove.sys;
+
+import java.lang.foreign.MemorySegment;
+import java.lang.foreign.MemorySegment;
+
+/** Turns addresses that {@link Syscalls#mmap} answered into segments. */
+public final class UserMappings {
+    private UserMappings() {}
+
+    /**
+     * A view of mapped memory. It stays valid as long as the mapping: an access after munmap ends the JVM, so the
+     * owner of the mapping must own the segment too.
+     *
+     * @param address as answered by mmap
+     * @param length bytes
+     */
+    public static MemorySegment segment(long address, long length) {
+        return MemorySegment.ofAddress(address).reinterpret(length);
+    }
+}

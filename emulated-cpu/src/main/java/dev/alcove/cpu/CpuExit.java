@@ -38,5 +38,6 @@ public sealed interface CpuExit {
      *
      * @param bytes the bytes of the instruction, as far as they are known
      */
+    @SuppressWarnings({"JavaLangClash", "ArrayRecordComponent"}) // KVM's word for it; nobody compares these
     record InternalError(String message, byte[] bytes) implements CpuExit {}
 }

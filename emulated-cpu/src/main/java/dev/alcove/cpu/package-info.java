@@ -4,3 +4,4 @@
 package dev.alcove.cpu;
 
 import org.jspecify.annotations.NullMarked;
+import org.jspecify.annotations.NullMarked;

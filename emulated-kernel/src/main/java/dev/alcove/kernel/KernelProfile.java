@@ -1,0 +1,37 @@
+// SPDX-License-Identifier: Apache-2.0
+package dev.alcove.kernel;
+
+/**
+ * Every difference between the Linux releases that can be emulated, in one place.
+ *
+ * @param release as {@code uname -r} prints it
+ * @param guestMemfdMmap whether guest_memfd knows the flags MMAP and INIT_SHARED (6.18)
+ * @param guestMemfdOwnFileSystem whether guest_memfd has its own file system magic and refuses PROT_EXEC (after 6.18)
+ * @param guestMemfdOffsetOverflow whether the signed overflow of 6.18 in the binding's range check is there
+ * @param ioasMapFile whether IOMMU_IOAS_MAP_FILE exists (6.13)
+ * @param changeProcess whether IOMMU_IOAS_CHANGE_PROCESS exists (6.14)
+ * @param vfioDmaBuf whether VFIO exports dma-bufs and iommufd imports them (6.19)
+ */
+public record KernelProfile(
+        String release,
+        boolean guestMemfdMmap,
+        boolean guestMemfdOwnFileSystem,
+        boolean guestMemfdOffsetOverflow,
+        boolean ioasMapFile,
+        boolean changeProcess,
+        boolean vfioDmaBuf) {
+    /** Debian 12's backport kernel. */
+    public static KernelProfile linux6_12() {
+        return new KernelProfile("6.12.0-alcove", false, false, false, false, false, false);
+    }
+
+    /** The long-term release that first mapped guest_memfd. */
+    public static KernelProfile linux6_18() {
+        return new KernelProfile("6.18.0-alcove", true, false, true, true, true, false);
+    }
+
+    /** The newest release; the default. */
+    public static KernelProfile linux7_2() {
+        return new KernelProfile("7.2.0-alcove", true, true, false, true, true, true);
+    }
+}

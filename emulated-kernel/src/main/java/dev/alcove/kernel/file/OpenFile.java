@@ -1,0 +1,110 @@
+// SPDX-License-Identifier: Apache-2.0
+package dev.alcove.kernel.file;
+
+import dev.alcove.kernel.task.Task;
+import dev.alcove.sys.Errno;
+import dev.alcove.sys.Linux;
+import java.lang.foreign.MemorySegment;
+import java.util.concurrent.atomic.AtomicInteger;
+import dev.alcove.kernel.task.Task;
+import dev.alcove.sys.Errno;
+import dev.alcove.sys.Linux;
+import java.lang.foreign.MemorySegment;
+import java.util.concurrent.atomic.AtomicInteger;
+
+/**
+ * An open file description ({@code struct file}): what a descriptor, a mapping or another kernel object refers to.
+ * Born with one reference; {@link #release} runs when the last one is dropped.
+ *
+ * <p>Every operation answers a value or a negated errno. The defaults are what Linux answers for a file whose driver
+ * lacks the operation.
+ */
+public abstract class OpenFile {
+    private final AtomicInteger references = new AtomicInteger(1);
+    private final int flags;
+
+    /** @param flags O_ accmode and status flags as F_GETFL shows them */
+    protected OpenFile(int flags) {
+        this.flags = flags;
+    }
+
+    /** Takes a reference ({@code fget}). */
+    public final void get() {
+        references.incrementAndGet();
+    }
+
+    /** Drops a reference ({@code fput}); the last one releases the file. */
+    public final void put() {
+        if (references.decrementAndGet() == 0) {
+            release();
+        }
+    }
+
+    /** What F_GETFL answers. */
+    public final int flags() {
+        return flags;
+    }
+
+    /** Called once, after the last reference is gone. */
+    protected abstract void release();
+
+    /**
+     * @param argument the third argument as it is: an integer, or the address of a struct in the caller's memory
+     */
+    public long ioctl(Task task, int request, long argument) {
+        return -Errno.ENOTTY;
+    }
+
+    /** read(2) at the file's own position, into kernel memory. */
+    public long read(Task task, MemorySegment buffer) {
+        return -Errno.EINVAL;
+    }
+
+    /** write(2) at the file's own position. */
+    public long write(Task task, MemorySegment buffer) {
+        return -Errno.EINVAL;
+    }
+
+    /** pread64(2). */
+    public long pread(Task task, MemorySegment buffer, long offset) {
+        return -Errno.ESPIPE;
+    }
+
+    /** pwrite64(2). */
+    public long pwrite(Task task, MemorySegment buffer, long offset) {
+        return -Errno.ESPIPE;
+    }
+
+    /** lseek(2). */
+    public long seek(Task task, long offset, int whence) {
+        return -Errno.ESPIPE;
+    }
+
+    /** ftruncate(2). */
+    public int truncate(Task task, long length) {
+        return -Errno.EINVAL;
+    }
+
+    /** fallocate(2), after the checks that the VFS makes for every file. */
+    public int fallocate(Task task, int mode, long offset, long length) {
+        return -Errno.EOPNOTSUPP;
+    }
+
+    /** What mmap(2) of this file maps; offset and length are page aligned. */
+    public Mapping map(Task task, long offset, long length, int protection, int flags) {
+        return new Mapping.Refused(Errno.ENODEV);
+    }
+
+    /** The poll(2) events that hold now. */
+    public int poll() {
+        return Linux.POLLIN | Linux.POLLOUT;
+    }
+
+    /** What fstat(2) tells. */
+    public abstract Stat stat();
+
+    /** F_GET_SEALS and F_ADD_SEALS; other files than memfds answer {@code -EINVAL}. */
+    public int seals(Task task, int command, long argument) {
+        return -Errno.EINVAL;
+    }
+}

@@ -1,0 +1,7 @@
+// SPDX-License-Identifier: Apache-2.0
+/** Open files, descriptors, paths. */
+@NullMarked
+package dev.alcove.kernel.file;
+
+import org.jspecify.annotations.NullMarked;
+import org.jspecify.annotations.NullMarked;

@@ -1,0 +1,55 @@
+// SPDX-License-Identifier: Apache-2.0
+package dev.alcove.kernel.task;
+
+import dev.alcove.kernel.file.OpenFile;
+import dev.alcove.kernel.mm.AddressSpace;
+import org.jspecify.annotations.Nullable;
+import dev.alcove.kernel.file.OpenFile;
+import dev.alcove.kernel.mm.AddressSpace;
+import org.jspecify.annotations.Nullable;
+
+/**
+ * The thread that makes a system call. Kernel code knows its caller only through this interface, so that another
+ * front end than {@code EmulatedProcess} can serve real processes.
+ */
+public interface Task {
+    int CAP_IPC_LOCK = 14;
+    int CAP_SYS_RAWIO = 17;
+    int CAP_SYS_ADMIN = 21;
+    int CAP_SYS_RESOURCE = 24;
+
+    /** The process. */
+    int tgid();
+
+    /** The thread. */
+    int tid();
+
+    /** Whether the process has a capability, one of the {@code CAP_} numbers. */
+    boolean capable(int capability);
+
+    /** The soft limit of a resource, one of {@code RLIMIT_}; -1 for none. */
+    long rlimit(int resource);
+
+    /** The caller's memory, for arguments: address space plus whatever segment the call itself was handed. */
+    UserMemory memory();
+
+    /** The caller's address space, by identity ({@code current->mm}). */
+    AddressSpace mm();
+
+    /** The open file behind a descriptor, without taking a reference; null when there is none ({@code EBADF}). */
+    @Nullable OpenFile file(int fd);
+
+    /**
+     * Makes a descriptor for a new file and takes over the caller's reference to it. On failure the reference is
+     * dropped (so the file is released).
+     *
+     * @return the descriptor, or {@code -EMFILE}
+     */
+    int install(OpenFile file, boolean closeOnExec);
+
+    /** Closes a descriptor that {@link #install} made, when a call fails after it ({@code EFAULT} on the response). */
+    void uninstall(int fd);
+
+    /** Signals of this thread: what is pending and what is blocked. */
+    Signals signals();
+}

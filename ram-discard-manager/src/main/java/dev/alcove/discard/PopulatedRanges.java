@@ -1,0 +1,88 @@
+// SPDX-License-Identifier: Apache-2.0
+package dev.alcove.discard;
+
+/**
+ * The private/shared state of a RAM block: populated is shared, discarded is private.
+ *
+ * <p>Thread safe; one lock, the object's own monitor, protects the set, and no callback runs under it.
+ */
+public final class PopulatedRanges implements RamDiscardSource {
+    private final long size;
+    private final long granularity;
+    private final RangeSet populated = new RangeSet();
+
+    /**
+     * @param size of the block in bytes, a multiple of the granularity
+     * @param granularity a power of two, at least 4096
+     * @param allPopulated whether the block starts wholly populated, or wholly discarded
+     */
+    public PopulatedRanges(long size, long granularity, boolean allPopulated) {
+        if (granularity < 4096 || Long.bitCount(granularity) != 1 || size <= 0 || size % granularity != 0) {
+            throw new IllegalArgumentException("block of " + size + " bytes with granularity " + granularity);
+        }
+        this.size = size;
+        this.granularity = granularity;
+        if (allPopulated) {
+            populated.add(0, size);
+        }
+    }
+
+    /** Records that a range is populated. */
+    public synchronized void populate(long offset, long length) {
+        check(offset, length);
+        populated.add(offset, length);
+    }
+
+    /** Records that a range is discarded. */
+    public synchronized void discard(long offset, long length) {
+        check(offset, length);
+        populated.remove(offset, length);
+    }
+
+    @Override
+    public long granularity() {
+        return granularity;
+    }
+
+    @Override
+    public synchronized boolean isPopulated(long offset) {
+        return populated.contains(offset);
+    }
+
+    @Override
+    public synchronized long runEnd(long offset, long limit) {
+        return populated.runEnd(offset, limit);
+    }
+
+    /** Whether the whole range is populated. */
+    public synchronized boolean isPopulated(long offset, long length) {
+        return populated.containsAll(offset, length);
+    }
+
+    /** Whether the whole range is discarded. */
+    public synchronized boolean isDiscarded(long offset, long length) {
+        return !populated.containsAny(offset, length);
+    }
+
+    /** How many bytes are populated. */
+    public synchronized long populatedBytes() {
+        return populated.bytes();
+    }
+
+    /** How many bytes are discarded. */
+    public synchronized long discardedBytes() {
+        return size - populated.bytes();
+    }
+
+    /** What is populated now, as an independent copy. */
+    public synchronized RangeSet snapshot() {
+        return populated.copy();
+    }
+
+    private void check(long offset, long length) {
+        if (offset < 0 || length <= 0 || length > size - offset || ((offset | length) & (granularity - 1)) != 0) {
+            throw new IllegalArgumentException("offset 0x" + Long.toHexString(offset) + ", length 0x"
+                    + Long.toHexString(length) + " in a block of 0x" + Long.toHexString(size) + " bytes");
+        }
+    }
+}

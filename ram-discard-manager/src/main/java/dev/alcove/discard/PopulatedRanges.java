@@ -12,6 +12,8 @@ public final class PopulatedRanges implements RamDiscardSource {
     private final RangeSet populated = new RangeSet();
 
     /**
+     * The state of a new block.
+     *
      * @param size of the block in bytes, a multiple of the granularity
      * @param granularity a power of two, at least 4096
      * @param allPopulated whether the block starts wholly populated, or wholly discarded

@@ -5,6 +5,8 @@ package dev.alcove.discard;
 @FunctionalInterface
 public interface RangeVisitor {
     /**
+     * The next range.
+     *
      * @param offset the first byte
      * @param size bytes, above 0
      */

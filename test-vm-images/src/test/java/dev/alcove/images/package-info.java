@@ -1,0 +1,7 @@
+// SPDX-License-Identifier: Apache-2.0
+/** Tests of the guest programs that need no VMM of ours. */
+@NullMarked
+package dev.alcove.images;
+
+import org.jspecify.annotations.NullMarked;
+import org.jspecify.annotations.NullMarked;

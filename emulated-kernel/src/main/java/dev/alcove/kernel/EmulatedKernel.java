@@ -5,10 +5,6 @@ import dev.alcove.kernel.file.Vfs;
 import dev.alcove.kernel.mm.Allocator;
 import dev.alcove.kernel.mm.PhysicalMemory;
 import dev.alcove.sys.Syscalls;
-import dev.alcove.kernel.file.Vfs;
-import dev.alcove.kernel.mm.Allocator;
-import dev.alcove.kernel.mm.PhysicalMemory;
-import dev.alcove.sys.Syscalls;
 
 /** One emulated machine with its kernel. Its processes are {@code EmulatedProcess}es. */
 public final class EmulatedKernel implements AutoCloseable {

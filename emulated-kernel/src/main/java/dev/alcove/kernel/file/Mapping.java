@@ -3,8 +3,6 @@ package dev.alcove.kernel.file;
 
 import dev.alcove.kernel.mm.MmioRegion;
 import dev.alcove.kernel.mm.PageStore;
-import dev.alcove.kernel.mm.MmioRegion;
-import dev.alcove.kernel.mm.PageStore;
 
 /** What mmap(2) of a file maps. */
 public sealed interface Mapping {

@@ -6,11 +6,6 @@ import dev.alcove.sys.Errno;
 import dev.alcove.sys.Linux;
 import java.lang.foreign.MemorySegment;
 import java.util.concurrent.atomic.AtomicInteger;
-import dev.alcove.kernel.task.Task;
-import dev.alcove.sys.Errno;
-import dev.alcove.sys.Linux;
-import java.lang.foreign.MemorySegment;
-import java.util.concurrent.atomic.AtomicInteger;
 
 /**
  * An open file description ({@code struct file}): what a descriptor, a mapping or another kernel object refers to.

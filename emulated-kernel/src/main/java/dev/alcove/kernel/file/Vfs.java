@@ -3,8 +3,6 @@ package dev.alcove.kernel.file;
 
 import dev.alcove.kernel.task.Task;
 import java.util.TreeMap;
-import dev.alcove.kernel.task.Task;
-import java.util.TreeMap;
 
 /** The paths of the emulated kernel: devices, and as much of sysfs as a VMM reads. Thread safe. */
 public final class Vfs {

@@ -2,7 +2,6 @@
 package dev.alcove.kernel.mm;
 
 import org.jspecify.annotations.Nullable;
-import org.jspecify.annotations.Nullable;
 
 /**
  * The address space of a process ({@code mm_struct}): its VMAs. Each VMA is also a real mapping in the JVM's process at

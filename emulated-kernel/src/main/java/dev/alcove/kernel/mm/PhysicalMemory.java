@@ -2,7 +2,6 @@
 package dev.alcove.kernel.mm;
 
 import dev.alcove.sys.Syscalls;
-import dev.alcove.sys.Syscalls;
 
 /**
  * The machine's physical memory: one sparse memfd, frame n is its page n, and the kernel's own view of it (physmap)

@@ -4,4 +4,3 @@
 package dev.alcove.kernel.mm;
 
 import org.jspecify.annotations.NullMarked;
-import org.jspecify.annotations.NullMarked;

@@ -4,9 +4,6 @@ package dev.alcove.kernel.task;
 import dev.alcove.kernel.file.OpenFile;
 import dev.alcove.kernel.mm.AddressSpace;
 import org.jspecify.annotations.Nullable;
-import dev.alcove.kernel.file.OpenFile;
-import dev.alcove.kernel.mm.AddressSpace;
-import org.jspecify.annotations.Nullable;
 
 /**
  * The thread that makes a system call. Kernel code knows its caller only through this interface, so that another

@@ -2,7 +2,6 @@
 package dev.alcove.kernel.task;
 
 import java.lang.foreign.MemorySegment;
-import java.lang.foreign.MemorySegment;
 
 /**
  * The memory of a caller, as the kernel may touch it. Nothing here ever faults in the JVM: an address that is not

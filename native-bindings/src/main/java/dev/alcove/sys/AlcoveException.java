@@ -2,7 +2,6 @@
 package dev.alcove.sys;
 
 import org.jspecify.annotations.Nullable;
-import org.jspecify.annotations.Nullable;
 
 /**
  * The one family of errors of Alcove. The message says what failed and where; {@link #hint()} says what a person

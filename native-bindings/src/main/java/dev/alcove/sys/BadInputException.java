@@ -2,7 +2,6 @@
 package dev.alcove.sys;
 
 import org.jspecify.annotations.Nullable;
-import org.jspecify.annotations.Nullable;
 
 /** Something that a person or a guest handed in is not acceptable: an option, an image, a file. */
 public final class BadInputException extends AlcoveException {

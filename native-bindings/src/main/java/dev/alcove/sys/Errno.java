@@ -39,6 +39,7 @@ public final class Errno {
     public static final int EBADE = 52;
     public static final int EBADFD = 77;
     public static final int EOVERFLOW = 75;
+    public static final int EMSGSIZE = 90;
     public static final int EOPNOTSUPP = 95;
     public static final int EADDRINUSE = 98;
     public static final int ETIMEDOUT = 110;

@@ -2,7 +2,6 @@
 package dev.alcove.sys;
 
 import org.jspecify.annotations.Nullable;
-import org.jspecify.annotations.Nullable;
 
 /** A state that must never be: a private page in reach of a device, a leak, books that do not agree. */
 public final class InvariantException extends AlcoveException {

@@ -2,7 +2,6 @@
 package dev.alcove.sys;
 
 import org.jspecify.annotations.Nullable;
-import org.jspecify.annotations.Nullable;
 
 /** The kernel or the machine lacks what the job needs. */
 public final class MissingFeatureException extends AlcoveException {

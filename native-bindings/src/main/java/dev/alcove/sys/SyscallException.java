@@ -2,7 +2,6 @@
 package dev.alcove.sys;
 
 import org.jspecify.annotations.Nullable;
-import org.jspecify.annotations.Nullable;
 
 /** A system call that the kernel refused. */
 public final class SyscallException extends AlcoveException {
@@ -25,8 +24,17 @@ public final class SyscallException extends AlcoveException {
         this.errno = (int) Math.abs(answer);
     }
 
+    /** With the hint that the errno has wherever it comes from, if it has one. */
     public SyscallException(String operation, String subject, long answer) {
-        this(operation, subject, answer, null);
+        this(operation, subject, answer, commonHint(answer));
+    }
+
+    private static @Nullable String commonHint(long answer) {
+        return switch ((int) Math.abs(answer)) {
+            case Errno.EMFILE -> "raise the limit of open files of this process: ulimit -n 65536";
+            case Errno.ENFILE -> "the whole system is out of open files: raise the sysctl fs.file-max";
+            default -> null;
+        };
     }
 
     /** The error number, positive. */

@@ -3,8 +3,6 @@ package dev.alcove.sys;
 
 import java.lang.foreign.MemorySegment;
 import org.jspecify.annotations.Nullable;
-import java.lang.foreign.MemorySegment;
-import org.jspecify.annotations.Nullable;
 
 /**
  * The system calls that Alcove makes, at the level of the Linux x86-64 system call interface.

@@ -3,8 +3,6 @@ package dev.alcove.sys;
 
 import java.lang.foreign.MemorySegment;
 import java.lang.foreign.SegmentAllocator;
-import java.lang.foreign.MemorySegment;
-import java.lang.foreign.SegmentAllocator;
 
 /**
  * Memory of the process behind a {@link Syscalls}, for structs that other structs point to.

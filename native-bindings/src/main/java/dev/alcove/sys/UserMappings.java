@@ -2,7 +2,6 @@
 package dev.alcove.sys;
 
 import java.lang.foreign.MemorySegment;
-import java.lang.foreign.MemorySegment;
 
 /** Turns addresses that {@link Syscalls#mmap} answered into segments. */
 public final class UserMappings {

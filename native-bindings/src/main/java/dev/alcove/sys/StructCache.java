@@ -1,0 +1,48 @@
+// SPDX-License-Identifier: Apache-2.0
+package dev.alcove.sys;
+
+import java.lang.foreign.Arena;
+import java.lang.foreign.MemoryLayout;
+import java.lang.foreign.MemorySegment;
+import java.util.concurrent.atomic.AtomicReferenceArray;
+import org.jspecify.annotations.Nullable;
+
+/**
+ * Idle structs of one kind for a hot ioctl, so that a call neither allocates nor waits for another thread's call.
+ *
+ * <p>{@link #take} hands out a struct that nobody else uses, {@link #give} puts it back. A taken struct holds what its
+ * last user left there: the caller sets every field. Thread safe without locks. More users at once than
+ * {@value #IDLE} get fresh structs, which the garbage collector frees.
+ */
+public final class StructCache {
+    private static final int IDLE = 4;
+
+    private final MemoryLayout layout;
+    private final AtomicReferenceArray<@Nullable MemorySegment> idle = new AtomicReferenceArray<>(IDLE);
+
+    public StructCache(MemoryLayout layout) {
+        this.layout = layout;
+    }
+
+    /** A struct for the caller alone. */
+    public MemorySegment take() {
+        for (int i = 0; i < IDLE; i++) {
+            if (idle.getPlain(i) != null) {
+                MemorySegment struct = idle.getAndSet(i, null);
+                if (struct != null) {
+                    return struct;
+                }
+            }
+        }
+        return Arena.ofAuto().allocate(layout);
+    }
+
+    /** Takes a struct back; the caller must not use it any more. */
+    public void give(MemorySegment struct) {
+        for (int i = 0; i < IDLE; i++) {
+            if (idle.getPlain(i) == null && idle.compareAndSet(i, null, struct)) {
+                return;
+            }
+        }
+    }
+}

@@ -3,6 +3,7 @@ package dev.alcove.discard;
 
 import java.util.Map;
 import java.util.TreeMap;
+import java.util.stream.Collectors;
 
 /**
  * A set of bytes, kept as maximal runs {@code [start, end)} in ascending order.
@@ -11,6 +12,9 @@ import java.util.TreeMap;
  * on the number of bytes or pages. Not thread safe.
  */
 public final class RangeSet {
+    /** How many runs the text shows. */
+    private static final int SHOWN = 32;
+
     /** Start to end of every run. Runs neither overlap nor touch. */
     private final TreeMap<Long, Long> runs = new TreeMap<>();
 
@@ -48,7 +52,7 @@ public final class RangeSet {
             if (to > end) {
                 runs.put(end, to);
             }
-            run = runs.lowerEntry(offset);
+            run = runs.lowerEntry(from);
         }
     }
 
@@ -130,6 +134,13 @@ public final class RangeSet {
         return copy;
     }
 
+    /** What is in this set and not in another, as a new set. */
+    public RangeSet minus(RangeSet other) {
+        RangeSet rest = copy();
+        other.runs.forEach((start, end) -> rest.remove(start, end - start));
+        return rest;
+    }
+
     private static long end(long offset, long size) {
         if (offset < 0 || size <= 0 || offset > Long.MAX_VALUE - size) {
             throw new IllegalArgumentException(
@@ -150,13 +161,11 @@ public final class RangeSet {
 
     @Override
     public String toString() {
-        StringBuilder text = new StringBuilder("{");
-        runs.forEach((start, end) -> text.append(text.length() == 1 ? "" : " ")
-                .append("[0x")
-                .append(Long.toHexString(start))
-                .append(", 0x")
-                .append(Long.toHexString(end))
-                .append(')'));
-        return text.append('}').toString();
+        return runs.entrySet().stream()
+                        .limit(SHOWN)
+                        .map(run -> "[0x" + Long.toHexString(run.getKey()) + ", 0x" + Long.toHexString(run.getValue())
+                                + ")")
+                        .collect(Collectors.joining(" ", "{", runs.size() > SHOWN ? " ..." : ""))
+                + "}";
     }
 }

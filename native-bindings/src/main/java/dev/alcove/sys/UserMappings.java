@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 package dev.alcove.sys;
 
+import java.lang.foreign.Arena;
 import java.lang.foreign.MemorySegment;
 
 /** Turns addresses that {@link Syscalls#mmap} answered into segments. */
@@ -16,5 +17,16 @@ public final class UserMappings {
      */
     public static MemorySegment segment(long address, long length) {
         return MemorySegment.ofAddress(address).reinterpret(length);
+    }
+
+    /**
+     * A view of mapped memory that ends with an arena: an access after {@code owner.close()} is an
+     * IllegalStateException. The owner of the mapping closes the arena first, then unmaps.
+     *
+     * @param address as answered by mmap
+     * @param length bytes
+     */
+    public static MemorySegment segment(long address, long length, Arena owner) {
+        return MemorySegment.ofAddress(address).reinterpret(length, owner, null);
     }
 }

@@ -1,0 +1,213 @@
+// SPDX-License-Identifier: Apache-2.0
+package dev.alcove.memory;
+
+import dev.alcove.discard.GpaRange;
+import dev.alcove.kvm.Vm;
+import dev.alcove.sys.AlcoveException;
+import dev.alcove.sys.BadInputException;
+import java.lang.foreign.MemorySegment;
+import java.util.ArrayList;
+import java.util.List;
+import java.util.Optional;
+import org.jspecify.annotations.Nullable;
+
+/**
+ * The RAM of a guest, and what of it the VMM may touch.
+ *
+ * <p>The list of blocks never changes, so looking something up takes no lock. Reading and writing goes to the shared
+ * side only; a private page is refused. A page that becomes private at the very moment of an access costs one stale
+ * page of shared memory and shows nothing private.
+ *
+ * <p>Close it after everything that uses its memory (vCPUs, devices, IOMMU mappings) and before the VM.
+ */
+public final class GuestMemory implements AutoCloseable {
+    private final Vm vm;
+    private final RamLayout layout;
+    private final boolean confidential;
+    /** Ascending by address; slot n shows block n. */
+    private final List<RamBlock> blocks = new ArrayList<>();
+
+    private GuestMemory(Vm vm, RamLayout layout, boolean confidential) {
+        this.vm = vm;
+        this.layout = layout;
+        this.confidential = confidential;
+    }
+
+    /**
+     * Makes all blocks and their memslots, numbered from 0. When one fails, those before it are taken back.
+     *
+     * @param confidential whether pages can be private; all of them begin as shared
+     * @throws AlcoveException what the kernel refused
+     */
+    public static GuestMemory create(Vm vm, RamLayout layout, boolean confidential) {
+        GuestMemory memory = new GuestMemory(vm, layout, confidential);
+        try {
+            for (GpaRange range : layout.blocks()) {
+                memory.add(range);
+            }
+            return memory;
+        } catch (RuntimeException failure) {
+            try {
+                memory.close();
+            } catch (RuntimeException second) {
+                failure.addSuppressed(second);
+            }
+            throw failure;
+        }
+    }
+
+    private void add(GpaRange range) {
+        int slot = blocks.size();
+        RamBlock block = RamBlock.create(vm, "ram" + slot, range, confidential);
+        try {
+            var memslot = block.backing().memslot(slot, range.start().value());
+            if (confidential) {
+                vm.setUserMemoryRegion2(memslot);
+            } else {
+                vm.setUserMemoryRegion(memslot);
+            }
+        } catch (RuntimeException failure) {
+            block.close();
+            throw failure;
+        }
+        blocks.add(block);
+    }
+
+    /** The blocks, ascending by address. */
+    public List<RamBlock> blocks() {
+        return List.copyOf(blocks);
+    }
+
+    /** Where RAM lies. */
+    public RamLayout layout() {
+        return layout;
+    }
+
+    /** Whether pages can be private. */
+    public boolean confidential() {
+        return confidential;
+    }
+
+    /** All RAM in bytes. */
+    public long bytes() {
+        return layout.bytes();
+    }
+
+    /** Bytes that are private now. */
+    public long privateBytes() {
+        return blocks.stream().mapToLong(RamBlock::privateBytes).sum();
+    }
+
+    /** The block that holds an address. */
+    public Optional<RamBlock> blockAt(long gpa) {
+        return Optional.ofNullable(find(gpa));
+    }
+
+    private @Nullable RamBlock find(long gpa) {
+        int low = 0;
+        int high = blocks.size() - 1;
+        while (low <= high) {
+            int middle = (low + high) >>> 1;
+            GpaRange range = blocks.get(middle).range();
+            if (gpa < range.start().value()) {
+                high = middle - 1;
+            } else if (gpa >= range.end()) {
+                low = middle + 1;
+            } else {
+                return blocks.get(middle);
+            }
+        }
+        return null;
+    }
+
+    /**
+     * The shared side of a range, whether or not it is shared now: for a loader that fills memory before the guest runs.
+     *
+     * @param gpa any 64-bit number
+     * @param length bytes; 0 gives an empty segment
+     * @throws BadInputException where the range is not inside one block
+     */
+    public MemorySegment shared(long gpa, long length) {
+        RamBlock block = find(gpa);
+        if (block == null || length < 0 || length > block.range().end() - gpa) {
+            throw outside(gpa, length);
+        }
+        return block.shared().asSlice(gpa - block.range().start().value(), length);
+    }
+
+    /**
+     * Copies shared memory of the guest. The range may cross blocks that touch.
+     *
+     * @throws BadInputException where a part is private or not RAM; then nothing was copied
+     */
+    public void read(long gpa, MemorySegment target) {
+        copy(gpa, target, false);
+    }
+
+    /**
+     * Copies into shared memory of the guest. The range may cross blocks that touch.
+     *
+     * @throws BadInputException where a part is private or not RAM; then nothing was copied
+     */
+    public void write(long gpa, MemorySegment source) {
+        copy(gpa, source, true);
+    }
+
+    private void copy(long gpa, MemorySegment buffer, boolean toGuest) {
+        for (long done = 0; done < buffer.byteSize(); ) {
+            done += part(gpa, done, buffer.byteSize(), true).byteSize();
+        }
+        for (long done = 0; done < buffer.byteSize(); ) {
+            MemorySegment guest = part(gpa, done, buffer.byteSize(), false);
+            MemorySegment ours = buffer.asSlice(done, guest.byteSize());
+            if (toGuest) {
+                guest.copyFrom(ours);
+            } else {
+                ours.copyFrom(guest);
+            }
+            done += guest.byteSize();
+        }
+    }
+
+    /** What one block has of a copy, from where the copy stands. */
+    private MemorySegment part(long gpa, long done, long length, boolean checkShared) {
+        long at = gpa + done;
+        RamBlock block = find(at);
+        if (block == null) {
+            throw outside(gpa, length);
+        }
+        long offset = at - block.range().start().value();
+        long size = Math.min(length - done, block.range().size() - offset);
+        if (checkShared && !block.isShared(offset, size)) {
+            throw new BadInputException("guest memory " + text(gpa, length) + " is private in part or as a whole");
+        }
+        return block.shared().asSlice(offset, size);
+    }
+
+    private static BadInputException outside(long gpa, long length) {
+        return new BadInputException("guest memory " + text(gpa, length) + " is not RAM in part or as a whole");
+    }
+
+    private static String text(long gpa, long length) {
+        return "at 0x" + Long.toHexString(gpa) + ", " + length + " bytes,";
+    }
+
+    /** Takes the memslots away and frees all memory, the last block first, even where the kernel refuses a part. */
+    @Override
+    public void close() {
+        RuntimeException first = null;
+        while (!blocks.isEmpty()) {
+            int slot = blocks.size() - 1;
+            try (RamBlock _ = blocks.remove(slot)) {
+                if (vm.fd() >= 0) {
+                    vm.deleteMemslot(slot);
+                }
+            } catch (RuntimeException failure) {
+                first = first == null ? failure : first;
+            }
+        }
+        if (first != null) {
+            throw first;
+        }
+    }
+}

@@ -1,0 +1,53 @@
+// SPDX-License-Identifier: Apache-2.0
+package dev.alcove.memory;
+
+import dev.alcove.discard.Hva;
+import dev.alcove.kvm.Memslot;
+import dev.alcove.sys.SyscallException;
+import java.lang.foreign.MemorySegment;
+
+/**
+ * What lies behind a RAM block. The strategies differ in where a private page lies: nowhere ({@link SharedBacking}),
+ * or in a second file ({@link DualBacking}).
+ */
+public sealed interface MemoryBacking extends AutoCloseable permits SharedBacking, DualBacking {
+    /** The two sides of a block. */
+    enum Side {
+        /** What the VMM and devices use. */
+        SHARED,
+        /** What only the guest uses. */
+        PRIVATE
+    }
+
+    /** Bytes. */
+    long size();
+
+    /** The shared side as this process sees it; an access after {@link #close} is an IllegalStateException. */
+    MemorySegment shared();
+
+    /** Where the shared side begins in this process. */
+    default Hva hva() {
+        return new Hva(shared().address());
+    }
+
+    /** Whether pages can be private. */
+    boolean hasPrivateSide();
+
+    /** Whether a page that is converted leaves memory behind on its old side, which {@link #release} frees. */
+    boolean leavesMemoryBehind();
+
+    /** The memslot that shows this block to the guest. */
+    Memslot memslot(int slot, long gpa);
+
+    /**
+     * Frees the memory that one side of a range takes; it reads as zero afterwards. The other side is not touched.
+     *
+     * @param offset in the block, a multiple of 4096
+     * @param length bytes, a multiple of 4096, above 0
+     * @throws SyscallException where the kernel refuses
+     */
+    void release(Side side, long offset, long length);
+
+    @Override
+    void close();
+}

@@ -13,7 +13,8 @@ import java.lang.foreign.MemorySegment;
  * DMA engine with a 4 KiB buffer. The engines run on one thread of the device, so a transfer goes on beside the
  * processors as on real hardware; QEMU takes 100 ms for one, this device as long as the copy takes.
  *
- * <p>A transfer that leaves the buffer, where QEMU aborts, is dropped and counted as rejected.
+ * <p>A transfer that leaves the buffer, where QEMU aborts, is dropped and counted as rejected, and so is one without bus
+ * mastering.
  *
  * <p>Lock: {@code lock} guards registers; the engine copies without it. It is taken before the function's monitor.
  */
@@ -58,7 +59,7 @@ public final class EduDevice extends PciFunction {
         engine.start();
     }
 
-    /** Transfers that were dropped because they would have left the device's buffer. */
+    /** Transfers that never got on the bus: out of the device's buffer, or without bus mastering. */
     public long rejectedTransfers() {
         synchronized (lock) {
             return rejected;
@@ -203,8 +204,8 @@ public final class EduDevice extends PciFunction {
         long inDevice = (toRam ? source : destination) - BUFFER;
         long inRam = (toRam ? destination : source) & dmaMask;
         long bytes = count;
-        boolean fits = inDevice >= 0 && inDevice <= BUFFER_SIZE && bytes >= 0 && bytes <= BUFFER_SIZE - inDevice;
-        if (fits && bytes > 0) {
+        boolean allowed = busMaster() && inDevice >= 0 && inDevice <= BUFFER_SIZE && bytes >= 0 && bytes <= BUFFER_SIZE - inDevice;
+        if (allowed && bytes > 0) {
             MemorySegment part = buffer.asSlice(inDevice, bytes);
             if (toRam) {
                 dma.write(inRam, part);
@@ -214,7 +215,7 @@ public final class EduDevice extends PciFunction {
         }
         synchronized (lock) {
             transferring = false;
-            if (!fits) {
+            if (!allowed) {
                 rejected++;
             }
             if ((command & COMMAND_RUN) != 0) {

@@ -28,7 +28,7 @@ final class VfioDeviceFile extends OpenFile {
 
     /** What the file has once it is bound. */
     private record Opened(
-            IommufdContext context, int deviceId, VfioInterrupts interrupts, VfioRegions regions) {}
+            IommufdContext context, long deviceId, VfioInterrupts interrupts, VfioRegions regions) {}
 
     VfioDeviceFile(VfioDevice device, int flags) {
         super(flags);
@@ -108,19 +108,19 @@ final class VfioDeviceFile extends OpenFile {
         if (file == null) {
             return -Errno.EBADF;
         }
-        if (!(file instanceof IommufdContext.File iommufd)) {
+        if (!(file instanceof IommufdContext context)) {
             return -Errno.EBADFD;
         }
         if (!device.own()) {
             return -Errno.EINVAL;
         }
-        int deviceId = iommufd.context().bindDevice(device.iommu());
+        long deviceId = context.bindDevice(device.iommu());
         if (deviceId < 0) {
             device.disown();
             return deviceId;
         }
-        open(iommufd.context(), deviceId);
-        bind.setWord(12, deviceId);
+        open(context, deviceId);
+        bind.setWord(12, (int) deviceId);
         int copied = bind.copyOut();
         if (copied < 0) {
             release();
@@ -129,7 +129,7 @@ final class VfioDeviceFile extends OpenFile {
     }
 
     /** Takes the function over as vfio_pci_core_enable does: reset, decoding on, bus mastering off. */
-    private void open(IommufdContext context, int deviceId) {
+    private void open(IommufdContext context, long deviceId) {
         function.reset();
         function.configWrite(PciFunction.COMMAND, 2, PciFunction.COMMAND_MEMORY);
         VfioConfigSpace config = new VfioConfigSpace(function);
@@ -150,11 +150,11 @@ final class VfioDeviceFile extends OpenFile {
         if ((flags & 1) != 0) {
             return attach.shorterThan(16) ? -Errno.EINVAL : -Errno.EOPNOTSUPP;
         }
-        int hwpt = state.context.attach(state.deviceId, attach.word(8));
+        long hwpt = state.context.attach(state.deviceId, attach.word(8));
         if (hwpt < 0) {
             return hwpt;
         }
-        attach.setWord(8, hwpt);
+        attach.setWord(8, (int) hwpt);
         int copied = attach.copyOut();
         if (copied < 0) {
             state.context.detach(state.deviceId);

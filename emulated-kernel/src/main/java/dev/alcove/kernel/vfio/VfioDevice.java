@@ -5,6 +5,7 @@ import dev.alcove.kernel.EmulatedKernel;
 import dev.alcove.kernel.iommu.IommuDevice;
 import dev.alcove.kernel.pci.PciAddress;
 import dev.alcove.kernel.pci.PciFunction;
+import dev.alcove.sys.Linux;
 import java.util.Locale;
 
 /**
@@ -35,7 +36,7 @@ public final class VfioDevice {
         String name = "vfio" + number;
         String sysfs = "/sys/bus/pci/devices/" + address;
         kernel.vfs().add("/dev/vfio/devices/" + name, (task, flags) -> task.install(
-                new VfioDeviceFile(this, flags), (flags & dev.alcove.sys.Linux.O_CLOEXEC) != 0));
+                new VfioDeviceFile(this, flags, kernel.vfs().nextInode()), (flags & Linux.O_CLOEXEC) != 0));
         text(kernel, sysfs + "/vendor", "0x%04x", function.configRead(0, 2));
         text(kernel, sysfs + "/device", "0x%04x", function.configRead(2, 2));
         text(kernel, sysfs + "/class", "0x%06x", function.configRead(8, 4) >>> 8);

@@ -24,14 +24,16 @@ final class VfioDeviceFile extends OpenFile {
 
     private final VfioDevice device;
     private final PciFunction function;
+    private final long inode;
     private volatile @Nullable Opened opened;
 
     /** What the file has once it is bound. */
     private record Opened(
             IommufdContext context, long deviceId, VfioInterrupts interrupts, VfioRegions regions) {}
 
-    VfioDeviceFile(VfioDevice device, int flags) {
+    VfioDeviceFile(VfioDevice device, int flags, long inode) {
         super(flags);
+        this.inode = inode;
         this.device = device;
         this.function = device.function();
     }
@@ -272,6 +274,6 @@ final class VfioDeviceFile extends OpenFile {
 
     @Override
     public Stat stat() {
-        return new Stat(1, Stat.S_IFCHR | 0600, 0, 0);
+        return new Stat(inode, Stat.S_IFCHR | 0600, 0, 0);
     }
 }

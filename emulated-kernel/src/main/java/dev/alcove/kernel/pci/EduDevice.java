@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 package dev.alcove.kernel.pci;
 
-import static dev.alcove.kernel.pci.EduRegisters.*;
-
 import dev.alcove.kernel.iommu.DmaPort;
 import dev.alcove.kernel.mm.MmioRegion;
 import java.lang.foreign.Arena;
 import java.lang.foreign.MemorySegment;
+
+import static dev.alcove.kernel.pci.EduRegisters.*;
 
 /**
  * A function that behaves as QEMU's {@code edu} device, 1234:11e8: registers, a factorial engine, interrupts, and a

@@ -3,7 +3,6 @@ package dev.alcove.kernel.task;
 
 import dev.alcove.kernel.file.OpenFile;
 import dev.alcove.kernel.mm.AddressSpace;
-import dev.alcove.kernel.mm.LockedMemory;
 import org.jspecify.annotations.Nullable;
 
 /**
@@ -34,16 +33,7 @@ public interface Task {
     /** The caller's address space, by identity ({@code current->mm}). */
     AddressSpace mm();
 
-    /**
-     * Pages locked by the caller's user ({@code user->locked_vm}), against RLIMIT_MEMLOCK. Who keeps a charge keeps
-     * this object too.
-     */
-    LockedMemory userLocked();
-
-    /**
-     * The open file behind a descriptor; null when there is none ({@code EBADF}). It stays open until the call
-     * returns; who keeps it longer takes a reference.
-     */
+    /** The open file behind a descriptor, without taking a reference; null when there is none ({@code EBADF}). */
     @Nullable OpenFile file(int fd);
 
     /**

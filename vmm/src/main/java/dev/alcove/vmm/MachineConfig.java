@@ -1,0 +1,62 @@
+// SPDX-License-Identifier: Apache-2.0
+package dev.alcove.vmm;
+
+import dev.alcove.sys.BadInputException;
+import dev.alcove.vfio.PciAddress;
+import dev.alcove.vmm.conversion.KernelView;
+import dev.alcove.vmm.loader.PvhImage;
+import java.io.OutputStream;
+import java.util.Optional;
+
+/**
+ * A machine to build.
+ *
+ * @param image what it runs
+ * @param memoryBytes of RAM, whole pages
+ * @param cpus 1 to {@value #MAX_CPUS}
+ * @param device the host's PCI function that the guest gets, if any
+ * @param iommuMap how the IOMMU is kept in step with conversions
+ * @param checkAlways whether the invariants are checked after every conversion, not only at the end
+ * @param kernelView the kernel's own books, where it shows them
+ * @param commandLine for the guest
+ * @param console gets the guest's serial output; it stays the caller's
+ */
+public record MachineConfig(
+        PvhImage image,
+        long memoryBytes,
+        int cpus,
+        Coco coco,
+        Optional<PciAddress> device,
+        IommuMap iommuMap,
+        boolean checkAlways,
+        Optional<KernelView> kernelView,
+        String commandLine,
+        OutputStream console) {
+    /** xAPIC ids have 8 bits, and 255 is everybody. */
+    public static final int MAX_CPUS = 254;
+
+    /** How the IOMMU is kept in step with conversions. */
+    public enum IommuMap {
+        /** One ioctl for an extent, which is cut where a part of it becomes private. */
+        CUT("cut"),
+        /** One ioctl for every 4 KiB page. */
+        PAGE("page");
+
+        private final String label;
+
+        IommuMap(String label) {
+            this.label = label;
+        }
+
+        /** The name on the command line and in reports. */
+        public String label() {
+            return label;
+        }
+    }
+
+    public MachineConfig {
+        if (cpus < 1 || cpus > MAX_CPUS) {
+            throw new BadInputException(cpus + " CPUs: a machine has from 1 to " + MAX_CPUS);
+        }
+    }
+}

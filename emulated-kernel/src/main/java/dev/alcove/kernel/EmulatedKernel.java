@@ -4,14 +4,37 @@ package dev.alcove.kernel;
 import dev.alcove.kernel.file.Vfs;
 import dev.alcove.kernel.mm.Allocator;
 import dev.alcove.kernel.mm.PhysicalMemory;
+import dev.alcove.kernel.task.Credentials;
 import dev.alcove.sys.Syscalls;
+import java.util.ArrayDeque;
+import java.util.ArrayList;
+import java.util.Deque;
+import java.util.List;
+import java.util.concurrent.CopyOnWriteArrayList;
+import java.util.concurrent.atomic.AtomicInteger;
 
-/** One emulated machine with its kernel. Its processes are {@code EmulatedProcess}es. */
+/**
+ * One emulated machine with its kernel. Its processes are {@link EmulatedProcess}es.
+ *
+ * <p>There is no lock for a system call as such: each object has its own.
+ */
 public final class EmulatedKernel implements AutoCloseable {
+    /** Frames of a machine that is not asked for a size: 4 TiB, of which only what is touched costs anything. */
+    public static final long DEFAULT_FRAMES = 1L << 30;
+
     private final KernelProfile profile;
     private final Allocator allocator;
     private final PhysicalMemory memory;
     private final Vfs vfs = new Vfs();
+    private final AtomicInteger numbers = new AtomicInteger(1000);
+    private final CopyOnWriteArrayList<EmulatedProcess> processes = new CopyOnWriteArrayList<>();
+    /** Closed in reverse order. */
+    private final Deque<Subsystem> subsystems = new ArrayDeque<>();
+
+    /** A machine of the default size in which no allocation fails. */
+    public EmulatedKernel(KernelProfile profile, Syscalls host) {
+        this(profile, host, DEFAULT_FRAMES, what -> true);
+    }
 
     /**
      * @param host where the machine's memory comes from
@@ -20,7 +43,8 @@ public final class EmulatedKernel implements AutoCloseable {
     public EmulatedKernel(KernelProfile profile, Syscalls host, long frames, Allocator allocator) {
         this.profile = profile;
         this.allocator = allocator;
-        this.memory = new PhysicalMemory(host, frames);
+        this.memory = new PhysicalMemory(host, frames, allocator);
+        subsystems.push(new ProcessFiles(this));
     }
 
     /** The release that is emulated. */
@@ -43,8 +67,54 @@ public final class EmulatedKernel implements AutoCloseable {
         return vfs;
     }
 
+    /** Starts a process of root's, with every capability. */
+    public EmulatedProcess process() {
+        return process(Credentials.root());
+    }
+
+    /** Starts a process. */
+    public EmulatedProcess process(Credentials credentials) {
+        EmulatedProcess process = new EmulatedProcess(this, credentials);
+        processes.add(process);
+        return process;
+    }
+
+    /** A new process or thread number. */
+    int nextNumber() {
+        return numbers.incrementAndGet();
+    }
+
+    void ended(EmulatedProcess process) {
+        processes.remove(process);
+    }
+
+    /** What processes have left open, and what is left of processes that are gone: a line each, empty when all is well. */
+    public List<String> leaks() {
+        List<String> leaks = new ArrayList<>();
+        int files = 0;
+        int mappings = 0;
+        for (EmulatedProcess process : processes) {
+            files += process.openFiles();
+            mappings += process.mappings();
+        }
+        report(leaks, files, "open files");
+        report(leaks, mappings, "mappings");
+        report(leaks, memory.totalPins(), "pins");
+        report(leaks, memory.framesInUse(), "frames in use");
+        return leaks;
+    }
+
+    private static void report(List<String> leaks, long count, String what) {
+        if (count != 0) {
+            leaks.add(count + " " + what);
+        }
+    }
+
+    /** Ends all processes, then takes the machine down. */
     @Override
     public void close() {
+        processes.forEach(EmulatedProcess::close);
+        subsystems.forEach(Subsystem::close);
         memory.close();
     }
 }

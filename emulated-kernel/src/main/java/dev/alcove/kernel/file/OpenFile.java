@@ -1,10 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 package dev.alcove.kernel.file;
 
+import dev.alcove.kernel.mm.Referenced;
 import dev.alcove.kernel.task.Task;
 import dev.alcove.sys.Errno;
 import dev.alcove.sys.Linux;
 import java.lang.foreign.MemorySegment;
+import java.util.concurrent.CopyOnWriteArrayList;
 import java.util.concurrent.atomic.AtomicInteger;
 
 /**
@@ -13,22 +15,43 @@ import java.util.concurrent.atomic.AtomicInteger;
  *
  * <p>Every operation answers a value or a negated errno. The defaults are what Linux answers for a file whose driver
  * lacks the operation.
+ *
+ * <p>References, flags and listeners are atomic each; the subclass says what protects the rest.
  */
-public abstract class OpenFile {
+public abstract class OpenFile implements Referenced {
+    /** What F_SETFL can change. */
+    private static final int CHANGEABLE = 0x400 | Linux.O_NONBLOCK;
+
     private final AtomicInteger references = new AtomicInteger(1);
-    private final int flags;
+    private final CopyOnWriteArrayList<Runnable> listeners = new CopyOnWriteArrayList<>();
+    private volatile int flags;
 
     /** @param flags O_ accmode and status flags as F_GETFL shows them */
     protected OpenFile(int flags) {
         this.flags = flags;
     }
 
-    /** Takes a reference ({@code fget}). */
+    /** Takes a reference ({@code fget}); the caller knows of one that stays meanwhile. */
+    @Override
     public final void get() {
         references.incrementAndGet();
     }
 
+    /** Takes a reference unless the last one is gone already. */
+    public final boolean tryGet() {
+        while (true) {
+            int count = references.get();
+            if (count == 0) {
+                return false;
+            }
+            if (references.compareAndSet(count, count + 1)) {
+                return true;
+            }
+        }
+    }
+
     /** Drops a reference ({@code fput}); the last one releases the file. */
+    @Override
     public final void put() {
         if (references.decrementAndGet() == 0) {
             release();
@@ -40,10 +63,52 @@ public abstract class OpenFile {
         return flags;
     }
 
+    /** F_SETFL. */
+    public final synchronized void setFlags(int wanted) {
+        flags = (flags & ~CHANGEABLE) | (wanted & CHANGEABLE);
+    }
+
+    /** Whether a call that would wait shall answer EAGAIN. */
+    public final boolean nonBlocking() {
+        return (flags & Linux.O_NONBLOCK) != 0;
+    }
+
+    /** Whether it was opened for reading. */
+    public final boolean readable() {
+        return (flags & Linux.O_ACCMODE) != Linux.O_WRONLY;
+    }
+
+    /** Whether it was opened for writing. */
+    public final boolean writable() {
+        return (flags & Linux.O_ACCMODE) != Linux.O_RDONLY;
+    }
+
+    /**
+     * Registers what runs, on the thread of whoever causes it, whenever {@link #poll} may have changed. It must be
+     * quick and take only leaf locks.
+     */
+    public final void listen(Runnable listener) {
+        listeners.add(listener);
+    }
+
+    /** Ends a registration; a call that is under way may still come to its end. */
+    public final void unlisten(Runnable listener) {
+        listeners.remove(listener);
+    }
+
+    /** Runs the listeners: what {@link #poll} answers has changed. */
+    protected final void wake() {
+        for (Runnable listener : listeners) {
+            listener.run();
+        }
+    }
+
     /** Called once, after the last reference is gone. */
     protected abstract void release();
 
     /**
+     * ioctl(2).
+     *
      * @param argument the third argument as it is: an integer, or the address of a struct in the caller's memory
      */
     public long ioctl(Task task, int request, long argument) {
@@ -75,7 +140,7 @@ public abstract class OpenFile {
         return -Errno.ESPIPE;
     }
 
-    /** ftruncate(2). */
+    /** ftruncate(2), after the checks that the VFS makes for every file. */
     public int truncate(Task task, long length) {
         return -Errno.EINVAL;
     }
@@ -83,6 +148,11 @@ public abstract class OpenFile {
     /** fallocate(2), after the checks that the VFS makes for every file. */
     public int fallocate(Task task, int mode, long offset, long length) {
         return -Errno.EOPNOTSUPP;
+    }
+
+    /** getdents64(2). */
+    public int readDirectory(Task task, MemorySegment buffer) {
+        return -Errno.ENOTDIR;
     }
 
     /** What mmap(2) of this file maps; offset and length are page aligned. */

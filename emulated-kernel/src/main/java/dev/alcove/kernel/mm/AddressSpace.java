@@ -1,28 +1,332 @@
 // SPDX-License-Identifier: Apache-2.0
 package dev.alcove.kernel.mm;
 
+import dev.alcove.sys.Errno;
+import dev.alcove.sys.Linux;
+import java.lang.foreign.MemorySegment;
+import java.util.ArrayList;
+import java.util.List;
+import java.util.Map;
+import java.util.TreeMap;
+import java.util.concurrent.CopyOnWriteArrayList;
+import java.util.concurrent.locks.ReentrantReadWriteLock;
 import org.jspecify.annotations.Nullable;
 
 /**
  * The address space of a process ({@code mm_struct}): its VMAs. Each VMA is also a real mapping in the JVM's process at
- * the same address, so that user code above the seam reads and writes the very frames.
+ * the same address, so that user code above the seam reads and writes the very frames. What is not mapped raises
+ * SIGBUS, which the JVM turns into an InternalError.
  *
  * <p>Lock order: address space, then page store, then whatever an {@link MmuNotifier} takes (leaves), then frames.
+ * Faults, pins and copies share the lock; changes of the VMAs, and punches of a store that is mapped here, hold it
+ * alone. Owners of mappings are released after the lock is dropped, as a release may take any lock.
  */
 public final class AddressSpace {
+    static final int READ_WRITE = Linux.PROT_READ | Linux.PROT_WRITE;
+    private static final int PAGE = Linux.PAGE_SIZE;
+    private static final long HUGE = 2 << 20;
+
+    private final PhysicalMemory memory;
+    private final long base;
+    private final long size;
+    private final ReentrantReadWriteLock lock = new ReentrantReadWriteLock();
+    /** By start address. Guarded by the lock. */
+    private final TreeMap<Long, Vma> vmas = new TreeMap<>();
+    /** Free page numbers of the reservation. Guarded by the lock. */
+    private final Extents free;
+    private final CopyOnWriteArrayList<MmuNotifier> notifiers = new CopyOnWriteArrayList<>();
+    private final LockedMemory pinned = new LockedMemory();
+    private final LockedMemory locked = new LockedMemory();
+    private volatile boolean gone;
+
+    /** Punches a hole into a mapped file, for MADV_REMOVE: offset and length in bytes; 0 or a negated errno. */
+    @FunctionalInterface
+    public interface Remover {
+        int remove(Referenced owner, long offset, long length);
+    }
+
+    /** @param pages size of the range of addresses that mappings are placed in */
+    public AddressSpace(PhysicalMemory memory, long pages) {
+        this.memory = memory;
+        size = pages << Linux.PAGE_SHIFT;
+        base = memory.reserveUser(size);
+        free = new Extents(base >> Linux.PAGE_SHIFT, pages);
+    }
+
+    // mmap, munmap, madvise.
+
+    /**
+     * Maps private zeroes.
+     *
+     * @param length bytes, a multiple of 4096 above 0, as for all of these methods
+     * @return the address, or a negated errno
+     */
+    public long mapAnonymous(long address, long length, int protection, int flags) {
+        AnonymousMemory anonymous = new AnonymousMemory(memory, length >> Linux.PAGE_SHIFT);
+        return place(address, length, protection, flags, anonymous, anonymous.store, null, 0);
+    }
+
+    /**
+     * Maps pages of a file, shared or private.
+     *
+     * @param owner one reference is taken over
+     * @return the address, or a negated errno
+     */
+    public long mapPages(
+            long address, long length, int protection, int flags, Referenced owner, PageStore store, long firstPage) {
+        if ((flags & Linux.MAP_TYPE) == Linux.MAP_PRIVATE && (protection & Linux.PROT_WRITE) != 0) {
+            long pages = length >> Linux.PAGE_SHIFT;
+            AnonymousMemory copy = new AnonymousMemory(memory, pages, owner, store, firstPage);
+            if (!copy.fill(0, pages)) {
+                copy.put();
+                return -Errno.ENOMEM;
+            }
+            return place(address, length, protection, flags, copy, copy.store, null, 0);
+        }
+        return place(address, length, protection, flags, owner, store, null, firstPage);
+    }
+
+    /**
+     * Maps device registers.
+     *
+     * @param owner one reference is taken over
+     * @param offset in the region, in bytes
+     * @return the address, or a negated errno
+     */
+    public long mapDevice(
+            long address, long length, int protection, int flags, Referenced owner, MmioRegion region, long offset) {
+        return place(address, length, protection, flags, owner, null, region, offset);
+    }
+
+    private long place(
+            long hint,
+            long length,
+            int protection,
+            int flags,
+            Referenced owner,
+            @Nullable PageStore store,
+            @Nullable MmioRegion region,
+            long offset) {
+        List<Referenced> released = new ArrayList<>();
+        lock();
+        try {
+            long address = gone || !memory.mayAllocate("vma") ? -Errno.ENOMEM : find(hint, length, flags, released);
+            if (Linux.isError(address)) {
+                released.add(owner);
+                return address;
+            }
+            boolean shared = (flags & Linux.MAP_TYPE) != Linux.MAP_PRIVATE;
+            Vma vma = new Vma(this, address, address + length, protection, shared, owner, store, region, offset);
+            int error = store == null ? 0 : store.map(vma);
+            if (error != 0) {
+                hide(address, vma.pages());
+                free.give(address >> Linux.PAGE_SHIFT, vma.pages());
+                released.add(owner);
+                return error;
+            }
+            vmas.put(address, vma);
+            return address;
+        } finally {
+            unlock();
+            released.forEach(Referenced::put);
+        }
+    }
+
+    /** Takes the addresses for a new mapping. */
+    private long find(long hint, long length, int flags, List<Referenced> released) {
+        boolean noReplace = (flags & Linux.MAP_FIXED_NOREPLACE) != 0;
+        long pages = length >> Linux.PAGE_SHIFT;
+        if ((flags & Linux.MAP_FIXED) != 0 || noReplace) {
+            if ((hint & PAGE - 1) != 0) {
+                return -Errno.EINVAL;
+            }
+            if (!inside(hint, length)) {
+                return -Errno.ENOMEM;
+            }
+            if (!noReplace) {
+                cut(hint, hint + length, released);
+            }
+            return free.takeAt(hint >> Linux.PAGE_SHIFT, pages) ? hint : -Errno.EEXIST;
+        }
+        long page = (hint + PAGE - 1) >> Linux.PAGE_SHIFT;
+        if (hint > 0 && inside(page << Linux.PAGE_SHIFT, length) && free.takeAt(page, pages)) {
+            return page << Linux.PAGE_SHIFT;
+        }
+        page = free.take(pages, length >= HUGE ? HUGE >> Linux.PAGE_SHIFT : 1);
+        return page < 0 ? -Errno.ENOMEM : page << Linux.PAGE_SHIFT;
+    }
+
+    private boolean inside(long address, long length) {
+        return address >= base && length <= size && address - base <= size - length;
+    }
+
+    /** Takes every mapping in a range of page aligned addresses away; 0. */
+    public int unmap(long address, long length) {
+        List<Referenced> released = new ArrayList<>();
+        lock();
+        try {
+            cut(address, address + length, released);
+        } finally {
+            unlock();
+            released.forEach(Referenced::put);
+        }
+        return 0;
+    }
+
+    private void cut(long start, long end, List<Referenced> released) {
+        List<Vma> hit = overlapping(start, end);
+        for (Vma vma : hit) {
+            long from = Math.max(start, vma.start());
+            long to = Math.min(end, vma.end());
+            invalidate(from, to, true);
+            List<Vma> parts = new ArrayList<>(2);
+            if (vma.start() < from) {
+                parts.add(vma.part(vma.start(), from));
+            }
+            if (to < vma.end()) {
+                parts.add(vma.part(to, vma.end()));
+            }
+            vmas.remove(vma.start());
+            for (Vma part : parts) {
+                vma.owner().get();
+                vmas.put(part.start(), part);
+            }
+            if (vma.store() != null) {
+                vma.store().replace(vma, parts);
+            }
+            if (hide(from, (to - from) >> Linux.PAGE_SHIFT) != 0) {
+                throw new IllegalStateException(
+                        "munmap: the host cannot split a mapping; its vm.max_map_count may be too small");
+            }
+            free.give(from >> Linux.PAGE_SHIFT, (to - from) >> Linux.PAGE_SHIFT);
+            if (vma.owner() instanceof AnonymousMemory anonymous && !parts.isEmpty()) {
+                anonymous.drop(vma.index(from), vma.index(to), false);
+            }
+            invalidate(from, to, false);
+            released.add(vma.owner());
+        }
+    }
+
+    /** The VMAs that have a byte in [start, end), ascending. The lock is held. */
+    private List<Vma> overlapping(long start, long end) {
+        Map.Entry<Long, Vma> before = vmas.floorEntry(start);
+        long from = before != null && before.getValue().end() > start ? before.getKey() : start;
+        return start >= end ? List.of() : List.copyOf(vmas.subMap(from, Math.max(from, end)).values());
+    }
+
+    /**
+     * madvise(2) on page aligned addresses.
+     *
+     * @param remover what carries MADV_REMOVE out; called without a lock
+     * @return 0, or a negated errno; {@code -ENOMEM} when a part is not mapped, after the rest was done
+     */
+    public int advise(long address, long length, int advice, Remover remover) {
+        int answer = 0;
+        long covered = address;
+        List<Vma> removed = new ArrayList<>();
+        lock();
+        try {
+            for (Vma vma : overlapping(address, address + length)) {
+                if (vma.start() > covered) {
+                    answer = -Errno.ENOMEM;
+                }
+                Vma part = vma.part(Math.max(address, vma.start()), Math.min(address + length, vma.end()));
+                covered = part.end();
+                int error = advise(part, advice, removed);
+                if (error != 0) {
+                    return error;
+                }
+            }
+        } finally {
+            removed.forEach(part -> part.owner().get());
+            unlock();
+        }
+        for (Vma part : removed) {
+            int error = remover.remove(
+                    part.owner(), part.offset() << Linux.PAGE_SHIFT, part.pages() << Linux.PAGE_SHIFT);
+            part.owner().put();
+            answer = error != 0 ? error : answer;
+        }
+        return covered < address + length ? -Errno.ENOMEM : answer;
+    }
+
+    private int advise(Vma part, int advice, List<Vma> removed) {
+        switch (advice) {
+            case Linux.MADV_DONTNEED -> {
+                if (part.region() != null) {
+                    return -Errno.EINVAL;
+                }
+                if (part.owner() instanceof AnonymousMemory anonymous) {
+                    anonymous.drop(part.index(part.start()), part.index(part.end()), true);
+                } else {
+                    invalidate(part.start(), part.end(), true);
+                    invalidate(part.start(), part.end(), false);
+                }
+            }
+            case Linux.MADV_REMOVE -> {
+                if (part.store() == null || !part.shared()) {
+                    return -Errno.EINVAL;
+                }
+                if (!part.writable()) {
+                    return -Errno.EACCES;
+                }
+                removed.add(part);
+            }
+            case Linux.MADV_COLLAPSE -> {
+                return -Errno.EINVAL;
+            }
+            default -> {
+                // Hints: there is nothing to do for them.
+            }
+        }
+        return 0;
+    }
+
+    // The kernel's access.
+
     /**
      * The frame behind a user address, faulted in ({@code hva_to_pfn}); no reference is taken: the caller must be
      * registered as a notifier or drop the answer before it returns to user space.
      *
-     * @return the frame; {@code -EFAULT} where nothing, or a device, is mapped, or the right lacks, or SIGBUS would come
+     * @return the frame; {@code -EFAULT} where nothing, or a device, is mapped, or the right lacks, or SIGBUS would
+     *     come; {@code -ENOMEM}
      */
     public long faultIn(long address, boolean write) {
-        throw new AssertionError();
+        lock.readLock().lock();
+        try {
+            return frame(address, write);
+        } finally {
+            lock.readLock().unlock();
+        }
+    }
+
+    private long frame(long address, boolean write) {
+        Map.Entry<Long, Vma> entry = vmas.floorEntry(address);
+        if (entry == null) {
+            return -Errno.EFAULT;
+        }
+        Vma vma = entry.getValue();
+        PageStore store = vma.store();
+        if (address >= vma.end() || store == null || !vma.allows(write) || !store.userAccessible()) {
+            return -Errno.EFAULT;
+        }
+        return store.frame(vma.index(address));
     }
 
     /** The device registers mapped at a user address, or null when memory or nothing is there. */
     public @Nullable DevicePage deviceAt(long address) {
-        throw new AssertionError();
+        lock.readLock().lock();
+        try {
+            Map.Entry<Long, Vma> entry = vmas.floorEntry(address);
+            if (entry == null || address >= entry.getValue().end()) {
+                return null;
+            }
+            Vma vma = entry.getValue();
+            MmioRegion region = vma.region();
+            return region == null ? null : new DevicePage(region, vma.offset() + (address - vma.start()));
+        } finally {
+            lock.readLock().unlock();
+        }
     }
 
     /**
@@ -33,38 +337,171 @@ public final class AddressSpace {
      * @return how many pages were pinned, at least one, or {@code -EFAULT} or {@code -ENOMEM}
      */
     public int pin(long address, int count, boolean write, long[] frames, int at) {
-        throw new AssertionError();
+        lock.readLock().lock();
+        try {
+            for (int page = 0; page < count; page++) {
+                long frame = frame(address + ((long) page << Linux.PAGE_SHIFT), write);
+                if (frame < 0) {
+                    return page > 0 ? page : (int) frame;
+                }
+                memory.pin(frame);
+                frames[at + page] = frame;
+            }
+            return count;
+        } finally {
+            lock.readLock().unlock();
+        }
     }
 
     /** Undoes one pin of one frame. */
-    public void unpin(long pfn) {}
+    public void unpin(long pfn) {
+        memory.unpin(pfn);
+    }
+
+    /** copy_from_user: 0, or {@code -EFAULT} with a part copied. */
+    public int copyIn(long address, MemorySegment into) {
+        return copy(address, into, false);
+    }
+
+    /** copy_to_user: 0, or {@code -EFAULT} with a part copied. */
+    public int copyOut(long address, MemorySegment from) {
+        return copy(address, from, true);
+    }
+
+    private int copy(long address, MemorySegment kernel, boolean write) {
+        long length = kernel.byteSize();
+        MemorySegment view = memory.view();
+        lock.readLock().lock();
+        try {
+            for (long done = 0; done < length; ) {
+                long at = address + done;
+                long frame = frame(at, write);
+                if (frame < 0) {
+                    return -Errno.EFAULT;
+                }
+                long offset = at & PAGE - 1;
+                long piece = Math.min(length - done, PAGE - offset);
+                long physical = (frame << Linux.PAGE_SHIFT) + offset;
+                if (write) {
+                    MemorySegment.copy(kernel, done, view, physical, piece);
+                } else {
+                    MemorySegment.copy(view, physical, kernel, done, piece);
+                }
+                done += piece;
+            }
+            return 0;
+        } finally {
+            lock.readLock().unlock();
+        }
+    }
+
+    // Notifiers.
 
     /** Registers somebody who caches translations. */
-    public void register(MmuNotifier notifier) {}
+    public void register(MmuNotifier notifier) {
+        lock();
+        try {
+            notifiers.add(notifier);
+        } finally {
+            unlock();
+        }
+    }
 
     /** Ends a registration; no call comes afterwards. */
-    public void unregister(MmuNotifier notifier) {}
+    public void unregister(MmuNotifier notifier) {
+        lock();
+        try {
+            notifiers.remove(notifier);
+        } finally {
+            unlock();
+        }
+    }
+
+    /** Tells the notifiers; the lock is held. */
+    void invalidate(long start, long end, boolean begin) {
+        for (MmuNotifier notifier : notifiers) {
+            if (begin) {
+                notifier.invalidateStart(start, end);
+            } else {
+                notifier.invalidateEnd(start, end);
+            }
+        }
+    }
+
+    // Accounting.
 
     /**
-     * Charges pages against the memory lock limit ({@code locked_vm} of the user, or {@code pinned_vm}).
+     * Charges pages to {@code pinned_vm} (VmPin) of this address space.
      *
      * @param limitPages the limit, -1 for none
      * @return 0 or {@code -ENOMEM}, with nothing charged
      */
     public int chargePinned(long pages, long limitPages) {
-        throw new AssertionError();
+        return pinned.charge(pages, limitPages);
     }
 
     /** Undoes {@link #chargePinned}. */
-    public void unchargePinned(long pages) {}
+    public void unchargePinned(long pages) {
+        pinned.uncharge(pages);
+    }
 
     /** Pages charged now ({@code VmPin}). */
     public long pinnedPages() {
-        throw new AssertionError();
+        return pinned.pages();
     }
+
+    /** {@code locked_vm} of this address space (VmLck), for those who account per process. */
+    public LockedMemory locked() {
+        return locked;
+    }
+
+    // Life.
 
     /** Whether the process is gone (its last thread ended): nothing can be faulted in any more. */
     public boolean gone() {
-        throw new AssertionError();
+        return gone;
+    }
+
+    /** How many mappings there are. */
+    public int mappings() {
+        lock.readLock().lock();
+        try {
+            return vmas.size();
+        } finally {
+            lock.readLock().unlock();
+        }
+    }
+
+    /** The process ends: everything is unmapped, and nothing can be mapped any more. */
+    public void exit() {
+        lock();
+        try {
+            if (gone) {
+                return;
+            }
+            gone = true;
+        } finally {
+            unlock();
+        }
+        unmap(base, size);
+        memory.releaseUser(base, size);
+    }
+
+    /** Where its addresses start: the order in which several are locked. */
+    long base() {
+        return base;
+    }
+
+    void lock() {
+        lock.writeLock().lock();
+    }
+
+    void unlock() {
+        lock.writeLock().unlock();
+    }
+
+    /** Makes pages raise SIGBUS. */
+    int hide(long address, long pages) {
+        return memory.mapHole(address, address - base, pages);
     }
 }

@@ -5,7 +5,7 @@ package dev.alcove.kernel.mm;
 @FunctionalInterface
 public interface Allocator {
     /**
-     * Asks for an allocation.
+     * Asks for one allocation.
      *
      * @param what a short name of what is allocated, for the test that fails it
      * @return whether the allocation may go on; false is {@code ENOMEM} for the caller

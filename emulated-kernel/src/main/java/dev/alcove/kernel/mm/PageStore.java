@@ -1,29 +1,79 @@
 // SPDX-License-Identifier: Apache-2.0
 package dev.alcove.kernel.mm;
 
+import dev.alcove.sys.Errno;
+import java.util.ArrayList;
+import java.util.Arrays;
+import java.util.Comparator;
+import java.util.HashMap;
+import java.util.LinkedHashSet;
+import java.util.List;
+import java.util.Map;
+import java.util.Set;
+import java.util.concurrent.locks.ReentrantLock;
+import org.jspecify.annotations.Nullable;
+
 /**
  * The pages of a file or of an anonymous mapping ({@code address_space}): index to frame, filled on first use.
  *
- * <p>All pages have a home frame in one extent, so that an untouched store costs nothing and a mapping of it is one
+ * <p>Pages have home frames in large extents, so that an untouched store costs nothing and a mapping of it is one
  * host mapping. A page that is punched while a DMA pin holds its frame leaves that frame to the pin and gets another
  * one on its next use, as on Linux.
  *
- * <p>Lock: one per store, below the address spaces that map it.
+ * <p>Lock: one per store, below the address spaces that map it. {@link #frame} takes none for a page at home: its
+ * answer holds only as long as the caller keeps the page from being punched (a lock of the file, or the notifier of an
+ * address space).
  */
 public final class PageStore {
+    /** Pages of an extent at most: 1 GiB. */
+    private static final long EXTENT = 1L << 18;
+
+    private final PhysicalMemory memory;
+    private final boolean userAccessible;
+    private final ReentrantLock lock = new ReentrantLock();
+    private volatile long pages;
+    /** Sorted, never changed in place; replaced under the lock. */
+    private volatile PageExtent[] extents = {};
+    /** The frames of pages whose home frame departed. Guarded by the lock. */
+    private final Map<Long, Long> overrides = new HashMap<>();
+    /** Who maps pages (rmap). Changed under the lock of the mapping's address space and the store's. */
+    private final Set<Vma> mappings = new LinkedHashSet<>();
+
     /**
      * @param pages length in pages
      * @param userAccessible whether a user mapping may touch the pages (a guest_memfd without INIT_SHARED: SIGBUS)
      */
-    public PageStore(PhysicalMemory memory, long pages, boolean userAccessible) {}
+    public PageStore(PhysicalMemory memory, long pages, boolean userAccessible) {
+        this.memory = memory;
+        this.pages = pages;
+        this.userAccessible = userAccessible;
+    }
 
     /** Length in pages. */
     public long pages() {
-        throw new AssertionError();
+        return pages;
+    }
+
+    /** Whether a user mapping may touch the pages. */
+    public boolean userAccessible() {
+        return userAccessible;
     }
 
     /** Changes the length (ftruncate); pages past the end are freed as by {@link #punch}. */
-    public void resize(long pages) {}
+    public void resize(long newPages) {
+        List<AddressSpace> locked = lockMappers();
+        try {
+            long old = pages;
+            pages = newPages;
+            if (newPages < old) {
+                free(newPages, old);
+                dropExtents(newPages);
+            }
+            show(Math.min(old, newPages), Math.max(old, newPages));
+        } finally {
+            unlock(locked);
+        }
+    }
 
     /**
      * The frame of a page, allocated and zeroed when there is none.
@@ -31,22 +81,440 @@ public final class PageStore {
      * @return the frame, without a reference taken; {@code -EFAULT} past the end; {@code -ENOMEM}
      */
     public long frame(long index) {
-        throw new AssertionError();
+        if (index < 0 || index >= pages) {
+            return -Errno.EFAULT;
+        }
+        PageExtent extent = extent(index);
+        if (extent == null) {
+            extent = grow(index);
+            if (extent == null) {
+                return -Errno.ENOMEM;
+            }
+        }
+        if (extent.departed(index)) {
+            return override(index, true);
+        }
+        extent.present.set((int) (index - extent.first));
+        return extent.frame(index);
     }
 
     /** As {@link #frame}, but -1 when the page has no frame yet. */
     public long frameIfPresent(long index) {
-        throw new AssertionError();
+        if (index < 0 || index >= pages) {
+            return -1;
+        }
+        PageExtent extent = extent(index);
+        if (extent == null) {
+            return -1;
+        }
+        if (extent.departed(index)) {
+            return override(index, false);
+        }
+        return nextPresent(index, index + 1) == index ? extent.frame(index) : -1;
+    }
+
+    /**
+     * As {@link #frame}, with the frame pinned ({@code memfd_pin_folios}): no punch comes between the two.
+     *
+     * @return the frame; {@code -EFAULT} past the end; {@code -ENOMEM}
+     */
+    public long pin(long index) {
+        lock.lock();
+        try {
+            long frame = frame(index);
+            if (frame >= 0) {
+                memory.pin(frame);
+            }
+            return frame;
+        } finally {
+            lock.unlock();
+        }
     }
 
     /** Frees pages: user mappings and the notifiers of their address spaces let go of them first, then the frames go. */
-    public void punch(long firstIndex, long count) {}
+    public void punch(long firstIndex, long count) {
+        long end = Math.min(firstIndex + count, pages);
+        if (firstIndex >= end) {
+            return;
+        }
+        List<AddressSpace> locked = lockMappers();
+        try {
+            notifyMappers(firstIndex, end, true);
+            free(firstIndex, end);
+            notifyMappers(firstIndex, end, false);
+        } finally {
+            unlock(locked);
+        }
+    }
 
     /** Pages that have a frame. A page that only a JVM access through a user mapping has touched counts as well. */
     public long present() {
-        throw new AssertionError();
+        lock.lock();
+        try {
+            long count = overrides.values().stream().filter(frame -> frame >= 0).count();
+            for (PageExtent extent : extents) {
+                harvest(extent, extent.first, extent.end());
+                count += extent.present.count(0, extent.present.size());
+            }
+            return count;
+        } finally {
+            lock.unlock();
+        }
+    }
+
+    /** The first page in [index, end) that has a frame, or {@code end}. */
+    public long nextPresent(long index, long end) {
+        return next(index, end, true);
+    }
+
+    /** The first page in [index, end) that has no frame, or {@code end}. */
+    public long nextAbsent(long index, long end) {
+        return next(index, end, false);
+    }
+
+    /** Whether somebody has a shared, writable mapping of a page (F_SEAL_WRITE). */
+    public boolean mappedWritable() {
+        lock.lock();
+        try {
+            return mappings.stream().anyMatch(Vma::writable);
+        } finally {
+            lock.unlock();
+        }
     }
 
     /** Frees everything; nothing may map it any more. */
-    public void close() {}
+    public void close() {
+        lock.lock();
+        try {
+            if (!mappings.isEmpty()) {
+                throw new IllegalStateException("a page store is closed under " + mappings.size() + " mappings");
+            }
+            pages = 0;
+            dropExtents(0);
+        } finally {
+            lock.unlock();
+        }
+    }
+
+    private long next(long index, long end, boolean wanted) {
+        lock.lock();
+        try {
+            long at = index;
+            while (at < end) {
+                PageExtent extent = extent(at);
+                if (extent == null) {
+                    if (!wanted) {
+                        return at;
+                    }
+                    at = Math.min(end, nextExtent(at));
+                    continue;
+                }
+                long limit = Math.min(end, extent.end());
+                harvest(extent, at, limit);
+                for (; at < limit; at++) {
+                    boolean present = extent.departed(at)
+                            ? overrides.getOrDefault(at, -1L) >= 0
+                            : extent.present.get((int) (at - extent.first));
+                    if (present == wanted) {
+                        return at;
+                    }
+                }
+            }
+            return end;
+        } finally {
+            lock.unlock();
+        }
+    }
+
+    /** Marks what user accesses have touched without the kernel's knowledge. */
+    private void harvest(PageExtent extent, long from, long to) {
+        if (extent.present.next((int) (from - extent.first), (int) (to - extent.first), false) == to - extent.first) {
+            return;
+        }
+        long end = extent.home + (to - extent.first);
+        long at = memory.seek(extent.frame(from), end, true);
+        while (at < end) {
+            long stop = memory.seek(at, end, false);
+            long first = at - extent.home;
+            long last = stop - extent.home;
+            for (long bit = first; bit < last; bit++) {
+                if (!extent.departed(extent.first + bit)) {
+                    extent.present.set((int) bit);
+                }
+            }
+            at = stop < end ? memory.seek(stop, end, true) : end;
+        }
+    }
+
+    private @Nullable PageExtent extent(long index) {
+        PageExtent[] all = extents;
+        int low = 0;
+        int high = all.length - 1;
+        while (low <= high) {
+            int middle = (low + high) >>> 1;
+            PageExtent extent = all[middle];
+            if (index < extent.first) {
+                high = middle - 1;
+            } else if (index >= extent.end()) {
+                low = middle + 1;
+            } else {
+                return extent;
+            }
+        }
+        return null;
+    }
+
+    /** Where the first extent behind a page without one starts, or the store's end. */
+    private long nextExtent(long index) {
+        for (PageExtent extent : extents) {
+            if (extent.first > index) {
+                return extent.first;
+            }
+        }
+        return Math.max(pages, index + 1);
+    }
+
+    /** Gives a page and its neighbours home frames: as many of its 1 GiB as have none and are to be had. */
+    private @Nullable PageExtent grow(long index) {
+        lock.lock();
+        try {
+            PageExtent present = extent(index);
+            if (present != null || index >= pages) {
+                return present;
+            }
+            long start = 0;
+            long end = Math.min(pages, nextExtent(index));
+            for (PageExtent extent : extents) {
+                if (extent.end() <= index) {
+                    start = extent.end();
+                }
+            }
+            PageExtent fresh = memory.mayAllocate("frames") ? grow(index, start, end) : null;
+            if (fresh == null) {
+                return null;
+            }
+            PageExtent[] grown = Arrays.copyOf(extents, extents.length + 1);
+            grown[grown.length - 1] = fresh;
+            Arrays.sort(grown, Comparator.comparingLong(extent -> extent.first));
+            extents = grown;
+            return fresh;
+        } finally {
+            lock.unlock();
+        }
+    }
+
+    /** Frames for the largest aligned piece of the gap [start, end) around a page that there is room for. */
+    private @Nullable PageExtent grow(long index, long start, long end) {
+        for (long size = EXTENT; size >= 1; size >>= 1) {
+            long first = Math.max(start, index & -size);
+            long count = Math.min(end, (index & -size) + size) - first;
+            long home = memory.take(count);
+            if (home >= 0) {
+                return new PageExtent(first, count, home);
+            }
+        }
+        return null;
+    }
+
+    private long override(long index, boolean allocate) {
+        lock.lock();
+        try {
+            long frame = overrides.getOrDefault(index, -1L);
+            if (frame < 0 && allocate) {
+                frame = memory.allocate(1);
+                if (frame < 0) {
+                    return -Errno.ENOMEM;
+                }
+                overrides.put(index, frame);
+            }
+            return frame;
+        } finally {
+            lock.unlock();
+        }
+    }
+
+    /** Frees the frames of [from, to): those that somebody else holds depart, the others become zero at home. */
+    private void free(long from, long to) {
+        for (PageExtent extent : extents) {
+            long at = Math.max(from, extent.first);
+            long end = Math.min(to, extent.end());
+            while (at < end) {
+                long atHome = extent.nextDeparted(at, end, false);
+                for (; at < atHome; at++) {
+                    freeOverride(at);
+                }
+                long stop = extent.nextDeparted(at, end, true);
+                while (at < stop) {
+                    long held = memory.firstHeld(extent.frame(at), extent.frame(stop)) - extent.home + extent.first;
+                    if (held > at) {
+                        memory.discard(extent.frame(at), held - at);
+                        extent.clearPresent(at, held);
+                    }
+                    if (held < stop) {
+                        extent.depart(held);
+                        extent.clearPresent(held, held + 1);
+                        memory.put(extent.frame(held));
+                        show(held, held + 1);
+                    }
+                    at = Math.min(stop, held + 1);
+                }
+            }
+        }
+    }
+
+    private void freeOverride(long index) {
+        Long frame = overrides.remove(index);
+        if (frame != null) {
+            memory.put(frame);
+            show(index, index + 1);
+        }
+    }
+
+    /** Gives the frames of all extents back that start at or behind a page. */
+    private void dropExtents(long from) {
+        List<PageExtent> kept = new ArrayList<>();
+        for (PageExtent extent : extents) {
+            if (extent.first < from) {
+                kept.add(extent);
+                continue;
+            }
+            long at = extent.first;
+            while (at < extent.end()) {
+                long atHome = extent.nextDeparted(at, extent.end(), false);
+                for (; at < atHome; at++) {
+                    Long frame = overrides.remove(at);
+                    if (frame != null) {
+                        memory.put(frame);
+                    }
+                }
+                long stop = extent.nextDeparted(at, extent.end(), true);
+                memory.put(extent.frame(at), stop - at);
+                at = stop;
+            }
+        }
+        extents = kept.toArray(PageExtent[]::new);
+    }
+
+    // What user mappings show.
+
+    /** Adds a mapping and makes its pages visible; the address space's lock is held. */
+    int map(Vma vma) {
+        lock.lock();
+        try {
+            mappings.add(vma);
+            int error = show(vma, vma.offset(), vma.offset() + vma.pages());
+            if (error != 0) {
+                mappings.remove(vma);
+            }
+            return error;
+        } finally {
+            lock.unlock();
+        }
+    }
+
+    /** Puts the remaining parts of a mapping in its place; the address space's lock is held. */
+    void replace(Vma vma, List<Vma> parts) {
+        lock.lock();
+        try {
+            mappings.remove(vma);
+            mappings.addAll(parts);
+        } finally {
+            lock.unlock();
+        }
+    }
+
+    private void show(long from, long to) {
+        for (Vma vma : mappings) {
+            int error = show(vma, from, to);
+            if (error != 0) {
+                throw new IllegalStateException("pages " + from + " to " + to + " of a mapping cannot be shown: "
+                        + Errno.name(error) + "; the host's vm.max_map_count may be too small");
+            }
+        }
+    }
+
+    /** Makes the host mapping of [from, to) agree with the store. */
+    private int show(Vma vma, long from, long to) {
+        long at = Math.max(from, vma.offset());
+        long end = Math.min(to, vma.offset() + vma.pages());
+        while (at < end) {
+            long frame = visibleFrame(vma, at);
+            if (frame == -Errno.ENOMEM) {
+                return -Errno.ENOMEM;
+            }
+            long stop = at + 1;
+            if (frame < 0) {
+                stop = end;
+            } else {
+                PageExtent extent = extent(at);
+                if (extent != null && !extent.departed(at)) {
+                    stop = extent.nextDeparted(at, Math.min(Math.min(end, pages), extent.end()), true);
+                }
+            }
+            int error = frame < 0
+                    ? vma.mm().hide(vma.address(at), stop - at)
+                    : memory.mapUser(vma.address(at), frame, stop - at, vma.protection() & AddressSpace.READ_WRITE);
+            if (error != 0) {
+                return error;
+            }
+            at = stop;
+        }
+        return 0;
+    }
+
+    /** The frame that a user access reaches, -EFAULT for SIGBUS, or -ENOMEM; the page does not become present. */
+    private long visibleFrame(Vma vma, long index) {
+        if (!userAccessible || index >= pages || (vma.protection() & AddressSpace.READ_WRITE) == 0) {
+            return -Errno.EFAULT;
+        }
+        PageExtent extent = extent(index);
+        if (extent == null) {
+            extent = grow(index);
+            if (extent == null) {
+                return -Errno.ENOMEM;
+            }
+        }
+        return extent.departed(index) ? override(index, true) : extent.frame(index);
+    }
+
+    private void notifyMappers(long from, long to, boolean start) {
+        for (Vma vma : mappings) {
+            long first = Math.max(from, vma.offset());
+            long end = Math.min(to, vma.offset() + vma.pages());
+            if (first < end) {
+                vma.mm().invalidate(vma.address(first), vma.address(end), start);
+            }
+        }
+    }
+
+    /** Locks every address space that maps a page, in the order of their addresses, and then the store. */
+    private List<AddressSpace> lockMappers() {
+        while (true) {
+            List<AddressSpace> locked = mappers();
+            locked.forEach(AddressSpace::lock);
+            lock.lock();
+            if (locked.equals(mappers())) {
+                return locked;
+            }
+            unlock(locked);
+        }
+    }
+
+    private List<AddressSpace> mappers() {
+        lock.lock();
+        try {
+            return mappings.stream()
+                    .map(Vma::mm)
+                    .distinct()
+                    .sorted(Comparator.comparingLong(AddressSpace::base))
+                    .toList();
+        } finally {
+            lock.unlock();
+        }
+    }
+
+    private void unlock(List<AddressSpace> locked) {
+        lock.unlock();
+        locked.reversed().forEach(AddressSpace::unlock);
+    }
 }

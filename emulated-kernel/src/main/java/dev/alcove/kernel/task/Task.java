@@ -3,6 +3,7 @@ package dev.alcove.kernel.task;
 
 import dev.alcove.kernel.file.OpenFile;
 import dev.alcove.kernel.mm.AddressSpace;
+import dev.alcove.kernel.mm.LockedMemory;
 import org.jspecify.annotations.Nullable;
 
 /**
@@ -33,7 +34,16 @@ public interface Task {
     /** The caller's address space, by identity ({@code current->mm}). */
     AddressSpace mm();
 
-    /** The open file behind a descriptor, without taking a reference; null when there is none ({@code EBADF}). */
+    /**
+     * Pages locked by the caller's user ({@code user->locked_vm}), against RLIMIT_MEMLOCK. Who keeps a charge keeps
+     * this object too.
+     */
+    LockedMemory userLocked();
+
+    /**
+     * The open file behind a descriptor; null when there is none ({@code EBADF}). It stays open until the call
+     * returns; who keeps it longer takes a reference.
+     */
     @Nullable OpenFile file(int fd);
 
     /**

@@ -1,0 +1,30 @@
+// SPDX-License-Identifier: Apache-2.0
+package dev.alcove.kernel;
+
+import dev.alcove.kernel.file.NullFile;
+import dev.alcove.kernel.file.Vfs;
+import dev.alcove.kernel.task.Task;
+import dev.alcove.sys.Linux;
+
+/** /dev/null, and the lines of /proc/self/status that a VMM reads. */
+final class ProcessFiles implements Subsystem {
+    private final Vfs vfs;
+
+    ProcessFiles(EmulatedKernel kernel) {
+        vfs = kernel.vfs();
+        vfs.add("/dev/null", (task, flags) ->
+                task.install(new NullFile(vfs.nextInode()), (flags & Linux.O_CLOEXEC) != 0));
+        vfs.addText("/proc/self/status", ProcessFiles::status);
+    }
+
+    private static String status(Task task) {
+        return "Tgid:\t%d\nPid:\t%d\nVmLck:\t%8d kB\nVmPin:\t%8d kB\n".formatted(
+                task.tgid(), task.tid(), 4 * task.mm().locked().pages(), 4 * task.mm().pinnedPages());
+    }
+
+    @Override
+    public void close() {
+        vfs.remove("/proc/self/status");
+        vfs.remove("/dev/null");
+    }
+}

@@ -1,0 +1,338 @@
+// SPDX-License-Identifier: Apache-2.0
+package dev.alcove.kernel.file;
+
+import dev.alcove.kernel.mm.PageStore;
+import dev.alcove.kernel.mm.PhysicalMemory;
+import dev.alcove.kernel.task.Task;
+import dev.alcove.sys.Errno;
+import dev.alcove.sys.Linux;
+import java.lang.foreign.MemorySegment;
+import java.util.concurrent.locks.ReentrantReadWriteLock;
+
+/**
+ * A memfd, or shared anonymous memory, which is a memfd without a descriptor (shmem).
+ *
+ * <p>Size and contents as far as read and write go are under the file's lock, above the page store's; seals and the
+ * position as well.
+ */
+public final class MemoryFile extends OpenFile {
+    public static final int F_SEAL_SEAL = 1;
+    public static final int F_SEAL_SHRINK = 2;
+    public static final int F_SEAL_GROW = 4;
+    public static final int F_SEAL_WRITE = 8;
+    public static final int F_SEAL_FUTURE_WRITE = 0x10;
+    public static final int F_SEAL_EXEC = 0x20;
+
+    private static final int ALL_SEALS = 0x3f;
+    private static final int NO_WRITING = F_SEAL_WRITE | F_SEAL_FUTURE_WRITE;
+    private static final int PAGE = Linux.PAGE_SIZE;
+
+    private final PhysicalMemory memory;
+    private final PageStore store;
+    private final long inode;
+    private final ReentrantReadWriteLock lock = new ReentrantReadWriteLock();
+    private long size;
+    private long position;
+    private int seals;
+
+    /**
+     * @param size bytes
+     * @param seals F_SEAL_ bits; with F_SEAL_SEAL none can be added
+     */
+    public MemoryFile(PhysicalMemory memory, long size, int seals, long inode) {
+        super(Linux.O_RDWR | Linux.O_LARGEFILE);
+        this.memory = memory;
+        this.size = size;
+        this.seals = seals;
+        this.inode = inode;
+        this.store = new PageStore(memory, pages(size), true);
+    }
+
+    private static long pages(long bytes) {
+        return (bytes >>> Linux.PAGE_SHIFT) + ((bytes & PAGE - 1) != 0 ? 1 : 0);
+    }
+
+    /** Its pages ({@code i_mapping}), for those who pin them by file. */
+    public PageStore store() {
+        return store;
+    }
+
+    /** Bytes. */
+    public long size() {
+        lock.readLock().lock();
+        try {
+            return size;
+        } finally {
+            lock.readLock().unlock();
+        }
+    }
+
+    /** The seals. */
+    public int seals() {
+        lock.readLock().lock();
+        try {
+            return seals;
+        } finally {
+            lock.readLock().unlock();
+        }
+    }
+
+    @Override
+    public long pread(Task task, MemorySegment buffer, long offset) {
+        lock.readLock().lock();
+        try {
+            return get(buffer, offset);
+        } finally {
+            lock.readLock().unlock();
+        }
+    }
+
+    @Override
+    public long read(Task task, MemorySegment buffer) {
+        lock.writeLock().lock();
+        try {
+            long done = get(buffer, position);
+            position += Math.max(0, done);
+            return done;
+        } finally {
+            lock.writeLock().unlock();
+        }
+    }
+
+    private long get(MemorySegment buffer, long offset) {
+        long length = Math.clamp(size - offset, 0, buffer.byteSize());
+        for (long done = 0; done < length; ) {
+            long at = offset + done;
+            long piece = Math.min(length - done, PAGE - (at & PAGE - 1));
+            long frame = store.frameIfPresent(at >> Linux.PAGE_SHIFT);
+            if (frame < 0) {
+                buffer.asSlice(done, piece).fill((byte) 0);
+            } else {
+                MemorySegment.copy(memory.view(), (frame << Linux.PAGE_SHIFT) + (at & PAGE - 1), buffer, done, piece);
+            }
+            done += piece;
+        }
+        return length;
+    }
+
+    @Override
+    public long pwrite(Task task, MemorySegment buffer, long offset) {
+        lock.writeLock().lock();
+        try {
+            return set(buffer, offset);
+        } finally {
+            lock.writeLock().unlock();
+        }
+    }
+
+    @Override
+    public long write(Task task, MemorySegment buffer) {
+        lock.writeLock().lock();
+        try {
+            long done = set(buffer, position);
+            position += Math.max(0, done);
+            return done;
+        } finally {
+            lock.writeLock().unlock();
+        }
+    }
+
+    private long set(MemorySegment buffer, long offset) {
+        long length = Math.min(buffer.byteSize(), Long.MAX_VALUE - offset);
+        if (length == 0) {
+            return buffer.byteSize() == 0 ? 0 : -Errno.EFBIG;
+        }
+        long done = 0;
+        while (done < length) {
+            long at = offset + done;
+            long piece = Math.min(length - done, PAGE - (at & PAGE - 1));
+            if ((seals & NO_WRITING) != 0 || ((seals & F_SEAL_GROW) != 0 && at + piece > size)) {
+                return done > 0 ? done : -Errno.EPERM;
+            }
+            if (at + piece > size) {
+                grow(at + piece);
+            }
+            long frame = store.frame(at >> Linux.PAGE_SHIFT);
+            if (frame < 0) {
+                return done > 0 ? done : -Errno.ENOSPC;
+            }
+            MemorySegment.copy(buffer, done, memory.view(), (frame << Linux.PAGE_SHIFT) + (at & PAGE - 1), piece);
+            done += piece;
+        }
+        return done;
+    }
+
+    private void grow(long bytes) {
+        if (pages(bytes) != store.pages()) {
+            store.resize(pages(bytes));
+        }
+        size = bytes;
+    }
+
+    @Override
+    public long seek(Task task, long offset, int whence) {
+        lock.writeLock().lock();
+        try {
+            long target = switch (whence) {
+                case Linux.SEEK_SET -> offset;
+                case Linux.SEEK_CUR -> position + offset;
+                case Linux.SEEK_END -> size + offset;
+                case Linux.SEEK_DATA, Linux.SEEK_HOLE -> seek(offset, whence == Linux.SEEK_DATA);
+                default -> -Errno.EINVAL;
+            };
+            if (target < 0) {
+                return target == -Errno.ENXIO ? target : -Errno.EINVAL;
+            }
+            position = target;
+            return target;
+        } finally {
+            lock.writeLock().unlock();
+        }
+    }
+
+    private long seek(long offset, boolean data) {
+        if (offset < 0 || offset >= size) {
+            return -Errno.ENXIO;
+        }
+        long first = offset >> Linux.PAGE_SHIFT;
+        long end = pages(size);
+        long page = data ? store.nextPresent(first, end) : store.nextAbsent(first, end);
+        if (page == end) {
+            return data ? -Errno.ENXIO : size;
+        }
+        return Math.max(offset, page << Linux.PAGE_SHIFT);
+    }
+
+    @Override
+    public int truncate(Task task, long length) {
+        lock.writeLock().lock();
+        try {
+            if ((length < size && (seals & F_SEAL_SHRINK) != 0) || (length > size && (seals & F_SEAL_GROW) != 0)) {
+                return -Errno.EPERM;
+            }
+            if (length < size) {
+                zero(length, Math.min(size, (length + PAGE - 1) & -PAGE));
+            }
+            if (pages(length) != store.pages()) {
+                store.resize(pages(length));
+            }
+            size = length;
+            return 0;
+        } finally {
+            lock.writeLock().unlock();
+        }
+    }
+
+    /** Clears a piece of one page, if the page is there. */
+    private void zero(long from, long to) {
+        long frame = from < to ? store.frameIfPresent(from >> Linux.PAGE_SHIFT) : -1;
+        if (frame >= 0) {
+            memory.view().asSlice((frame << Linux.PAGE_SHIFT) + (from & PAGE - 1), to - from).fill((byte) 0);
+        }
+    }
+
+    @Override
+    public int fallocate(Task task, int mode, long offset, long length) {
+        if ((mode & ~(Linux.FALLOC_FL_KEEP_SIZE | Linux.FALLOC_FL_PUNCH_HOLE)) != 0) {
+            return -Errno.EOPNOTSUPP;
+        }
+        lock.writeLock().lock();
+        try {
+            return (mode & Linux.FALLOC_FL_PUNCH_HOLE) != 0
+                    ? punch(offset, offset + length)
+                    : allocate(task, offset, offset + length, (mode & Linux.FALLOC_FL_KEEP_SIZE) != 0);
+        } finally {
+            lock.writeLock().unlock();
+        }
+    }
+
+    private int punch(long from, long to) {
+        if ((seals & NO_WRITING) != 0) {
+            return -Errno.EPERM;
+        }
+        long end = Math.min(to, pages(size) << Linux.PAGE_SHIFT);
+        if (from >= end) {
+            return 0;
+        }
+        long firstWhole = (from + PAGE - 1) & -PAGE;
+        long lastWhole = end & -PAGE;
+        if (firstWhole > lastWhole) {
+            zero(from, end);
+            return 0;
+        }
+        zero(from, firstWhole);
+        if (firstWhole < lastWhole) {
+            store.punch(firstWhole >> Linux.PAGE_SHIFT, (lastWhole - firstWhole) >> Linux.PAGE_SHIFT);
+        }
+        zero(lastWhole, end);
+        return 0;
+    }
+
+    private int allocate(Task task, long from, long to, boolean keepSize) {
+        if (!keepSize && to > size && (seals & F_SEAL_GROW) != 0) {
+            return -Errno.EPERM;
+        }
+        long old = size;
+        if (!keepSize && to > size) {
+            grow(to);
+        }
+        // Pages past the end that KEEP_SIZE would reserve cannot be seen by anybody: they are left out.
+        long end = Math.min(pages(to), store.pages());
+        for (long page = from >> Linux.PAGE_SHIFT; page < end; page++) {
+            int error = (task.signals().pending() & ~task.signals().blocked()) != 0 ? -Errno.EINTR : 0;
+            if (error == 0 && store.frame(page) < 0) {
+                error = -Errno.ENOSPC;
+            }
+            if (error != 0) {
+                if (size != old) {
+                    store.resize(pages(old));
+                    size = old;
+                }
+                return error;
+            }
+        }
+        return 0;
+    }
+
+    @Override
+    public Mapping map(Task task, long offset, long length, int protection, int flags) {
+        boolean shared = (flags & Linux.MAP_TYPE) != Linux.MAP_PRIVATE;
+        if (shared && (protection & Linux.PROT_WRITE) != 0 && (seals() & NO_WRITING) != 0) {
+            return new Mapping.Refused(Errno.EPERM);
+        }
+        return new Mapping.Pages(store, offset >> Linux.PAGE_SHIFT);
+    }
+
+    @Override
+    public int seals(Task task, int command, long argument) {
+        lock.writeLock().lock();
+        try {
+            if (command == Linux.F_GET_SEALS) {
+                return seals;
+            }
+            if ((argument & ~ALL_SEALS) != 0) {
+                return -Errno.EINVAL;
+            }
+            if ((seals & F_SEAL_SEAL) != 0) {
+                return -Errno.EPERM;
+            }
+            if ((argument & F_SEAL_WRITE) != 0 && (seals & F_SEAL_WRITE) == 0 && store.mappedWritable()) {
+                return -Errno.EBUSY;
+            }
+            seals |= (int) argument;
+            return 0;
+        } finally {
+            lock.writeLock().unlock();
+        }
+    }
+
+    @Override
+    public Stat stat() {
+        return new Stat(inode, Stat.S_IFREG | 0777, size(), store.present() * 8);
+    }
+
+    @Override
+    protected void release() {
+        store.close();
+    }
+}

@@ -1,0 +1,87 @@
+// SPDX-License-Identifier: Apache-2.0
+package dev.alcove.kernel.mm;
+
+import java.lang.foreign.MemorySegment;
+import java.util.concurrent.atomic.AtomicInteger;
+import org.jspecify.annotations.Nullable;
+
+/**
+ * The pages of one private mapping: zeroes, or a copy of a file's pages.
+ *
+ * <p>The copy is taken when the mapping is made; whether later changes of the file show in a private mapping is left
+ * open by mmap(2).
+ */
+final class AnonymousMemory implements Referenced {
+    private final AtomicInteger references = new AtomicInteger(1);
+    private final PhysicalMemory memory;
+    final PageStore store;
+    private final @Nullable Referenced file;
+    private final @Nullable PageStore source;
+    private final long sourceFirst;
+
+    /** Zeroes. */
+    AnonymousMemory(PhysicalMemory memory, long pages) {
+        this.memory = memory;
+        store = new PageStore(memory, pages, true);
+        file = null;
+        source = null;
+        sourceFirst = 0;
+    }
+
+    /** A copy of the pages of a file from {@code sourceFirst} on; takes over a reference on the file. */
+    AnonymousMemory(PhysicalMemory memory, long pages, Referenced file, PageStore source, long sourceFirst) {
+        this.memory = memory;
+        this.file = file;
+        this.source = source;
+        this.sourceFirst = sourceFirst;
+        store = new PageStore(memory, Math.clamp(source.pages() - sourceFirst, 0, pages), true);
+    }
+
+    /** Makes [first, end) what it was at first; false when there is no memory for it. */
+    boolean fill(long first, long end) {
+        if (source == null) {
+            return true;
+        }
+        long last = Math.min(end, store.pages());
+        for (long at = present(first, last); at < last; at = present(at + 1, last)) {
+            long from = source.frame(sourceFirst + at);
+            long to = store.frame(at);
+            if (to < 0) {
+                return false;
+            }
+            if (from >= 0) {
+                MemorySegment.copy(memory.segment(from, 1), 0, memory.segment(to, 1), 0, 4096);
+            }
+        }
+        return true;
+    }
+
+    private long present(long from, long end) {
+        return source == null || from >= end
+                ? end
+                : source.nextPresent(sourceFirst + from, sourceFirst + end) - sourceFirst;
+    }
+
+    /** Frees [first, end), which the process gave up or wants fresh. */
+    void drop(long first, long end, boolean refill) {
+        store.punch(first, end - first);
+        if (refill) {
+            fill(first, end);
+        }
+    }
+
+    @Override
+    public void get() {
+        references.incrementAndGet();
+    }
+
+    @Override
+    public void put() {
+        if (references.decrementAndGet() == 0) {
+            store.close();
+            if (file != null) {
+                file.put();
+            }
+        }
+    }
+}

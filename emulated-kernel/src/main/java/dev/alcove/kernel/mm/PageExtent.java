@@ -1,0 +1,60 @@
+// SPDX-License-Identifier: Apache-2.0
+package dev.alcove.kernel.mm;
+
+import org.jspecify.annotations.Nullable;
+
+/**
+ * Consecutive pages of a store and their home frames.
+ *
+ * <p>{@code present}: the page has been handed to the kernel or was found touched. {@code departed}: the home frame
+ * went away with somebody who still held it when the page was punched; set for good, under the store's lock.
+ */
+final class PageExtent {
+    final long first;
+    final long count;
+    final long home;
+    final PageBits present;
+    volatile @Nullable PageBits departed;
+
+    PageExtent(long first, long count, long home) {
+        this.first = first;
+        this.count = count;
+        this.home = home;
+        this.present = new PageBits((int) count);
+    }
+
+    long end() {
+        return first + count;
+    }
+
+    boolean departed(long index) {
+        PageBits bits = departed;
+        return bits != null && bits.get((int) (index - first));
+    }
+
+    /** The first page in [index, end) whose home frame has, or has not, departed; or {@code end}. */
+    long nextDeparted(long index, long end, boolean value) {
+        PageBits bits = departed;
+        if (bits == null) {
+            return value ? end : index;
+        }
+        return first + bits.next((int) (index - first), (int) (end - first), value);
+    }
+
+    void depart(long index) {
+        PageBits bits = departed;
+        if (bits == null) {
+            bits = new PageBits((int) count);
+            departed = bits;
+        }
+        bits.set((int) (index - first));
+    }
+
+    long frame(long index) {
+        return home + (index - first);
+    }
+
+    void clearPresent(long from, long to) {
+        present.clear((int) (from - first), (int) (to - first));
+    }
+}

@@ -1,0 +1,169 @@
+// SPDX-License-Identifier: Apache-2.0
+package dev.alcove.kernel.task;
+
+import dev.alcove.kernel.file.OpenFile;
+import dev.alcove.kernel.mm.AddressSpace;
+import dev.alcove.kernel.mm.LockedMemory;
+import dev.alcove.sys.Errno;
+import dev.alcove.sys.Linux;
+import java.lang.foreign.MemorySegment;
+import java.lang.ref.WeakReference;
+import java.util.Arrays;
+import org.jspecify.annotations.Nullable;
+
+/**
+ * A thread of an emulated process. Only its own thread uses it, but for its signals.
+ *
+ * <p>While a call runs it keeps what the call needs: the files it looked up, open until it returns, and the window,
+ * a segment that was handed to the call directly and may be accessed although it lies in no VMA.
+ */
+public final class ThreadTask implements Task, UserMemory {
+    private final TaskGroup group;
+    private final int tid;
+    private final WeakReference<Thread> thread;
+    private final ThreadSignals signals = new ThreadSignals();
+
+    private @Nullable MemorySegment window;
+    private long windowStart;
+    private long windowSize;
+    private @Nullable OpenFile[] borrowed = new OpenFile[4];
+    private int borrowedCount;
+
+    ThreadTask(TaskGroup group, int tid, Thread thread) {
+        this.group = group;
+        this.tid = tid;
+        this.thread = new WeakReference<>(thread);
+    }
+
+    boolean alive() {
+        Thread carrier = thread.get();
+        return carrier != null && carrier.isAlive();
+    }
+
+    /** A call begins; {@code argument} is the segment it was handed, if any. */
+    public void enter(@Nullable MemorySegment argument) {
+        window = argument;
+        if (argument != null) {
+            windowStart = argument.address();
+            windowSize = argument.byteSize();
+        }
+    }
+
+    /** The call is over. */
+    public void leave() {
+        window = null;
+        while (borrowedCount > 0) {
+            OpenFile file = borrowed[--borrowedCount];
+            borrowed[borrowedCount] = null;
+            if (file != null) {
+                file.put();
+            }
+        }
+    }
+
+    @Override
+    public @Nullable OpenFile file(int fd) {
+        OpenFile file = group.files().get(fd);
+        if (file != null) {
+            if (borrowedCount == borrowed.length) {
+                borrowed = Arrays.copyOf(borrowed, 2 * borrowedCount);
+            }
+            borrowed[borrowedCount++] = file;
+        }
+        return file;
+    }
+
+    @Override
+    public int install(OpenFile file, boolean closeOnExec) {
+        int fd = group.files().install(file, closeOnExec, 0, rlimit(Linux.RLIMIT_NOFILE));
+        if (fd < 0) {
+            file.put();
+        }
+        return fd;
+    }
+
+    @Override
+    public void uninstall(int fd) {
+        OpenFile file = group.files().remove(fd);
+        if (file != null) {
+            file.put();
+        }
+    }
+
+    @Override
+    public int copyIn(long address, MemorySegment into) {
+        MemorySegment argument = window;
+        long offset = address - windowStart;
+        if (argument != null && inWindow(offset, into.byteSize())) {
+            try {
+                MemorySegment.copy(argument, offset, into, 0, into.byteSize());
+                return 0;
+            } catch (InternalError sigbus) {
+                return -Errno.EFAULT;
+            }
+        }
+        return group.mm().copyIn(address, into);
+    }
+
+    @Override
+    public int copyOut(long address, MemorySegment from) {
+        MemorySegment argument = window;
+        long offset = address - windowStart;
+        if (argument != null && inWindow(offset, from.byteSize())) {
+            if (argument.isReadOnly()) {
+                return -Errno.EFAULT;
+            }
+            try {
+                MemorySegment.copy(from, 0, argument, offset, from.byteSize());
+                return 0;
+            } catch (InternalError sigbus) {
+                return -Errno.EFAULT;
+            }
+        }
+        return group.mm().copyOut(address, from);
+    }
+
+    private boolean inWindow(long offset, long length) {
+        return offset >= 0 && length <= windowSize && offset <= windowSize - length;
+    }
+
+    @Override
+    public int tgid() {
+        return group.pid();
+    }
+
+    @Override
+    public int tid() {
+        return tid;
+    }
+
+    @Override
+    public boolean capable(int capability) {
+        return group.credentials().capable(capability);
+    }
+
+    @Override
+    public long rlimit(int resource) {
+        return group.limits().soft(resource);
+    }
+
+    @Override
+    public UserMemory memory() {
+        return this;
+    }
+
+    @Override
+    public AddressSpace mm() {
+        return group.mm();
+    }
+
+    @Override
+    public LockedMemory userLocked() {
+        return group.userLocked();
+    }
+
+    @Override
+    public Signals signals() {
+        return signals;
+    }
+}

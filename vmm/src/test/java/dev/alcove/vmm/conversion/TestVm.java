@@ -1,0 +1,86 @@
+// SPDX-License-Identifier: Apache-2.0
+package dev.alcove.vmm.conversion;
+
+import dev.alcove.discard.GpaRange;
+import dev.alcove.discard.Iova;
+import dev.alcove.discard.Outcome;
+import dev.alcove.iommufd.Ioas;
+import dev.alcove.iommufd.IommuFd;
+import dev.alcove.kvm.Kvm;
+import dev.alcove.kvm.Vm;
+import dev.alcove.memory.GuestMemory;
+import dev.alcove.memory.RamBlock;
+import dev.alcove.memory.RamLayout;
+import dev.alcove.sys.InvariantException;
+import dev.alcove.sys.Syscalls;
+import dev.alcove.vfio.CutStrategy;
+import dev.alcove.vfio.MapStrategy;
+import dev.alcove.vfio.PageStrategy;
+import dev.alcove.vfio.VfioDmaMapper;
+import java.util.ArrayDeque;
+import java.util.Deque;
+import java.util.List;
+import java.util.function.Function;
+
+/** A VM without vCPUs: memory, conversions, and an I/O address space that follows them. */
+final class TestVm implements AutoCloseable {
+    static final int SW_PROTECTED_VM = 1;
+
+    private final Deque<AutoCloseable> resources = new ArrayDeque<>();
+    final GuestMemory memory;
+    final ConversionEngine engine;
+    final VfioDmaMapper mapper;
+    final InvariantChecker checker;
+
+    TestVm(Syscalls syscalls, List<GpaRange> blocks, String strategy) {
+        this(syscalls, blocks, strategy, true);
+    }
+
+    TestVm(Syscalls syscalls, List<GpaRange> blocks, String strategy, boolean confidential) {
+        try {
+            Vm vm = own(own(Kvm.open(syscalls)).createVm(confidential ? SW_PROTECTED_VM : 0));
+            memory = own(GuestMemory.create(vm, new RamLayout(blocks), confidential));
+            engine = new ConversionEngine(vm, memory);
+            Ioas ioas = own(own(IommuFd.open(syscalls)).ioasAlloc());
+            Function<Ioas, MapStrategy> maker = strategy.equals("cut") ? CutStrategy::prepare : PageStrategy::new;
+            mapper = own(new VfioDmaMapper(maker.apply(ioas)));
+            for (RamBlock block : memory.blocks()) {
+                Outcome outcome =
+                        mapper.add(block.discards(), new Iova(block.range().start().value()), block.hva());
+                if (!outcome.isDone()) {
+                    throw new InvariantException(outcome.toString());
+                }
+            }
+            checker = new InvariantChecker(memory, engine, List.of(mapper), null);
+        } catch (RuntimeException failure) {
+            close();
+            throw failure;
+        }
+    }
+
+    private <T extends AutoCloseable> T own(T resource) {
+        resources.push(resource);
+        return resource;
+    }
+
+    Outcome convert(long gpa, long size, boolean toPrivate) {
+        return engine.convert(new ConversionRequest(GpaRange.of(gpa, size), toPrivate));
+    }
+
+    @Override
+    public void close() {
+        RuntimeException first = null;
+        while (!resources.isEmpty()) {
+            try {
+                resources.pop().close();
+            } catch (RuntimeException failure) {
+                first = first == null ? failure : first;
+            } catch (Exception failure) {
+                throw new AssertionError("close", failure);
+            }
+        }
+        if (first != null) {
+            throw first;
+        }
+    }
+}

@@ -216,10 +216,10 @@ final class PageTable {
     }
 
     private static int index(long page, int level) {
-        return (int) (page >>> level * BITS) & FANOUT - 1;
+        return (int) (page >>> (level * BITS)) & (FANOUT - 1);
     }
 
     private static long pagesAt(int level) {
-        return 1L << level * BITS;
+        return 1L << (level * BITS);
     }
 }

@@ -5,6 +5,8 @@ package dev.alcove.kernel.iommu;
 @FunctionalInterface
 public interface PfnSink {
     /**
+     * The next run of frames.
+     *
      * @param iova first byte
      * @param pfn first frame
      * @param pages length; the frames are contiguous

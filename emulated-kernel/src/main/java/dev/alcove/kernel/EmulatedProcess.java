@@ -56,7 +56,7 @@ public final class EmulatedProcess implements Syscalls, AutoCloseable {
         this.kernel = kernel;
         FileTable files = new FileTable();
         for (int fd = 0; fd < STANDARD_STREAMS; fd++) {
-            files.install(new NullFile(kernel.vfs().nextInode()), false, fd, -1);
+            files.install(new NullFile(Linux.O_RDWR, kernel.vfs().nextInode()), false, fd, -1);
         }
         group = new TaskGroup(
                 kernel.nextNumber(),

@@ -13,7 +13,7 @@ final class ProcessFiles implements Subsystem {
     ProcessFiles(EmulatedKernel kernel) {
         vfs = kernel.vfs();
         vfs.add("/dev/null", (task, flags) ->
-                task.install(new NullFile(vfs.nextInode()), (flags & Linux.O_CLOEXEC) != 0));
+                task.install(new NullFile(flags, vfs.nextInode()), (flags & Linux.O_CLOEXEC) != 0));
         vfs.addText("/proc/self/status", ProcessFiles::status);
     }
 

@@ -103,6 +103,10 @@ public final class HostSyscalls implements Syscalls {
         }
     }
 
+    private static MemorySegment orNull(@Nullable MemorySegment segment) {
+        return segment == null ? MemorySegment.NULL : segment;
+    }
+
     private static long address(@Nullable MemorySegment segment) {
         return segment == null ? 0 : segment.address();
     }
@@ -311,7 +315,7 @@ public final class HostSyscalls implements Syscalls {
     public int prlimit(int resource, @Nullable MemorySegment newLimit, @Nullable MemorySegment oldLimit) {
         MemorySegment state = callState.get();
         try {
-            return answer((int) PRLIMIT.invokeExact(state, 0, resource, newLimit == null ? MemorySegment.NULL : newLimit, oldLimit == null ? MemorySegment.NULL : oldLimit), state);
+            return answer((int) PRLIMIT.invokeExact(state, 0, resource, orNull(newLimit), orNull(oldLimit)), state);
         } catch (Throwable thrown) {
             throw unexpected(thrown);
         }

@@ -9,8 +9,9 @@ import java.lang.foreign.MemorySegment;
 public final class NullFile extends OpenFile {
     private final long inode;
 
-    public NullFile(long inode) {
-        super(Linux.O_RDWR);
+    /** @param flags of open(2) */
+    public NullFile(int flags, long inode) {
+        super(flags & (Linux.O_ACCMODE | Linux.O_NONBLOCK) | Linux.O_LARGEFILE);
         this.inode = inode;
     }
 

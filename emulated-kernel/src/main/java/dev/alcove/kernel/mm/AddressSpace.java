@@ -264,7 +264,8 @@ public final class AddressSpace {
                 }
             }
             case Linux.MADV_REMOVE -> {
-                if (part.store() == null || !part.shared()) {
+                boolean anonymous = part.owner() instanceof AnonymousMemory memory && !memory.ofFile();
+                if (part.store() == null || anonymous) {
                     return -Errno.EINVAL;
                 }
                 if (!part.writable()) {

@@ -37,6 +37,11 @@ final class AnonymousMemory implements Referenced {
         store = new PageStore(memory, Math.clamp(source.pages() - sourceFirst, 0, pages), true);
     }
 
+    /** Whether it began as a copy of a file. */
+    boolean ofFile() {
+        return file != null;
+    }
+
     /** Makes [first, end) what it was at first; false when there is no memory for it. */
     boolean fill(long first, long end) {
         if (source == null) {

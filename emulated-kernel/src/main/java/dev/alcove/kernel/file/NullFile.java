@@ -11,7 +11,7 @@ public final class NullFile extends OpenFile {
 
     /** @param flags of open(2) */
     public NullFile(int flags, long inode) {
-        super(flags & (Linux.O_ACCMODE | Linux.O_NONBLOCK) | Linux.O_LARGEFILE);
+        super((flags & (Linux.O_ACCMODE | Linux.O_NONBLOCK)) | Linux.O_LARGEFILE);
         this.inode = inode;
     }
 

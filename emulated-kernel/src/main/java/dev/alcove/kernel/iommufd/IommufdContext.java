@@ -1,17 +1,33 @@
 // SPDX-License-Identifier: Apache-2.0
 package dev.alcove.kernel.iommufd;
 
+import dev.alcove.kernel.file.Mapping;
 import dev.alcove.kernel.file.OpenFile;
 import dev.alcove.kernel.file.Stat;
 import dev.alcove.kernel.iommu.IommuDevice;
+import dev.alcove.kernel.iommu.IommuDomain;
+import dev.alcove.kernel.task.Task;
 import dev.alcove.sys.Errno;
+import dev.alcove.sys.Linux;
+import java.util.List;
+import org.jspecify.annotations.Nullable;
 
 /**
- * One open of /dev/iommu ({@code struct iommufd_ctx}): an id space of objects. What VFIO calls is public here.
+ * One open of /dev/iommu ({@code struct iommufd_ctx}): an id space of objects. What VFIO calls is public here, and what
+ * an inspection reads.
  */
 public final class IommufdContext extends OpenFile {
-    IommufdContext(int flags) {
+    private final Iommufd module;
+    private final ObjectTable objects;
+    private final DeviceBinding binding;
+    private volatile @Nullable Ioas compatIoas;
+    private volatile boolean accountPerProcess;
+
+    IommufdContext(Iommufd module, int flags) {
         super(flags);
+        this.module = module;
+        this.objects = new ObjectTable(module.allocator());
+        this.binding = new DeviceBinding(this);
     }
 
     /**
@@ -22,7 +38,7 @@ public final class IommufdContext extends OpenFile {
      *     isolated MSI; {@code -EBUSY} when something else owns the group's DMA; {@code -ENOMEM}
      */
     public long bindDevice(IommuDevice device) {
-        return -Errno.ENODEV;
+        return binding.bind(device);
     }
 
     /**
@@ -36,20 +52,107 @@ public final class IommufdContext extends OpenFile {
      *     answers ({@code -EFAULT -ENOMEM -EINVAL})
      */
     public long attach(long deviceId, int ptId) {
-        return -Errno.ENODEV;
+        return binding.attach((int) deviceId, ptId);
     }
 
     /** Takes a device from its page table: all its DMA is blocked. Nothing happens when it is not attached. */
-    public void detach(long deviceId) {}
+    public void detach(long deviceId) {
+        binding.detach((int) deviceId);
+    }
 
     /** Takes a device out of the context, detached first where it is attached; drops the context's reference. */
-    public void unbind(long deviceId) {}
+    public void unbind(long deviceId) {
+        binding.unbind((int) deviceId);
+    }
+
+    /** The ids of all I/O address spaces, ascending. */
+    public List<Integer> ioasIds() {
+        return objects.all(Ioas.class).stream().map(Ioas::id).toList();
+    }
+
+    /** What an address space maps, ascending; empty for another id. Areas that come or go at the moment are left out. */
+    public List<IoasArea> areas(int ioasId) {
+        return objects.all(Ioas.class).stream()
+                .filter(ioas -> ioas.id() == ioasId)
+                .findFirst()
+                .map(ioas -> ioas.table.snapshot())
+                .orElse(List.of());
+    }
+
+    /** The page tables that carry an address space. */
+    public List<IommuDomain> domains(int ioasId) {
+        return objects.all(Hwpt.class).stream()
+                .filter(hwpt -> hwpt.ioas.id() == ioasId)
+                .map(hwpt -> hwpt.domain)
+                .toList();
+    }
+
+    /** How many objects the context has. */
+    public int objectCount() {
+        return objects.all(IommufdObject.class).size();
+    }
 
     @Override
-    protected void release() {}
+    public long ioctl(Task task, int request, long argument) {
+        int number = request & 0xff;
+        if (number < NativeCommands.BASE || number > NativeCommands.LAST) {
+            return new CompatCommands(this, task).execute(request, argument);
+        }
+        return NativeCommands.execute(this, task, request, argument);
+    }
+
+    @Override
+    public Mapping map(Task task, long offset, long length, int protection, int flags) {
+        if ((flags & Linux.MAP_SHARED) == 0) {
+            return new Mapping.Refused(Errno.EINVAL);
+        }
+        return new Mapping.Refused((protection & Linux.PROT_EXEC) != 0 ? Errno.EPERM : Errno.ENXIO);
+    }
 
     @Override
     public Stat stat() {
         return new Stat(0, Stat.S_IFCHR | 0660, 0, 0);
+    }
+
+    @Override
+    protected void release() {
+        objects.destroyAll();
+        module.forget(this);
+    }
+
+    /** As {@link DeviceBinding#allocate}, of a page table that its user made. */
+    @Nullable Hwpt newHwpt(int id, Ioas ioas, @Nullable FaultQueue faults) {
+        return binding.allocate(id, ioas, false, faults);
+    }
+
+    Iommufd module() {
+        return module;
+    }
+
+    ObjectTable objects() {
+        return objects;
+    }
+
+    /** The address space of the type1 calls, null when there is none. */
+    @Nullable Ioas compatIoas() {
+        return compatIoas;
+    }
+
+    void setCompatIoas(@Nullable Ioas ioas) {
+        compatIoas = ioas;
+    }
+
+    synchronized void forgetCompat(Ioas ioas) {
+        if (compatIoas == ioas) {
+            compatIoas = null;
+        }
+    }
+
+    boolean accountPerProcess() {
+        return accountPerProcess;
+    }
+
+    void setAccountPerProcess(boolean on) {
+        accountPerProcess = on;
     }
 }

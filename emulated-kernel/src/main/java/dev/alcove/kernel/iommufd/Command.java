@@ -1,0 +1,52 @@
+// SPDX-License-Identifier: Apache-2.0
+package dev.alcove.kernel.iommufd;
+
+import dev.alcove.kernel.task.Task;
+import dev.alcove.sys.Errno;
+import dev.alcove.sys.Linux;
+import java.lang.foreign.MemorySegment;
+
+/**
+ * A native ioctl on its way through: the kernel's copy of the struct, as long as the kernel knows it.
+ *
+ * @param address of the caller's struct
+ * @param userSize the length the caller gave
+ */
+record Command(Task task, long address, int userSize, MemorySegment struct) {
+    /**
+     * Copies the caller's struct in ({@code copy_struct_from_user}): fields that it does not know are zero, fields that
+     * the kernel does not know must be.
+     *
+     * @return 0, {@code -EFAULT}, or {@code -E2BIG}
+     */
+    long copyIn() {
+        long size = struct.byteSize();
+        long known = Math.min(size, Integer.toUnsignedLong(userSize));
+        long more = Integer.toUnsignedLong(userSize) - known;
+        if (known + more > Linux.PAGE_SIZE) {
+            return -Errno.E2BIG;
+        }
+        if (more > 0) {
+            MemorySegment tail = zeroes(more);
+            int error = task.memory().copyIn(address + size, tail);
+            if (error != 0) {
+                return error;
+            }
+            if (tail.mismatch(zeroes(more)) >= 0) {
+                return -Errno.E2BIG;
+            }
+        }
+        return task.memory().copyIn(address, struct.asSlice(0, known));
+    }
+
+    /** Copies the struct back, no more of it than the caller knows; 0 or {@code -EFAULT}. */
+    long respond() {
+        long known = Math.min(struct.byteSize(), Integer.toUnsignedLong(userSize));
+        return task.memory().copyOut(address, struct.asSlice(0, known));
+    }
+
+    /** Zeroed kernel memory in which every field of a struct is aligned. */
+    static MemorySegment zeroes(long size) {
+        return MemorySegment.ofArray(new long[(int) (size + 7 >>> 3)]).asSlice(0, size);
+    }
+}

@@ -1,0 +1,551 @@
+// SPDX-License-Identifier: Apache-2.0
+package dev.alcove.kernel.iommufd;
+
+import dev.alcove.kernel.iommu.IommuDevice;
+import dev.alcove.kernel.iommu.IommuDomain;
+import dev.alcove.kernel.iommu.ReservedRegion;
+import dev.alcove.kernel.iommufd.IntervalTree.Span;
+import dev.alcove.kernel.mm.Allocator;
+import dev.alcove.sys.Errno;
+import dev.alcove.sys.Linux;
+import java.util.ArrayList;
+import java.util.List;
+import java.util.concurrent.locks.ReentrantReadWriteLock;
+import org.jspecify.annotations.Nullable;
+
+/**
+ * What an I/O address space maps, and the domains that carry it ({@code struct io_pagetable}).
+ *
+ * <p>Locks, in this order: {@code domainsLock} (which domains there are; map and unmap hold it for reading, so that no
+ * domain comes or goes meanwhile), {@code iovaLock} (the trees, and which area is in transition), the mutex of pages.
+ * While map fills and unmap empties domains only the first is held: maps and unmaps of different ranges run side by side,
+ * and an area in transition ({@code area.pages == null}) is busy to everybody else.
+ */
+final class IoPageTable {
+    /** A piece of pages to be mapped: a reference to them that the map takes over, and the byte range in them. */
+    record Slice(IopPages pages, long startByte, long length) {}
+
+    private final Allocator allocator;
+    private final ReentrantReadWriteLock domainsLock = new ReentrantReadWriteLock();
+    private final ReentrantReadWriteLock iovaLock = new ReentrantReadWriteLock();
+    private final IntervalTree<IopArea> areas = new IntervalTree<>();
+    private IntervalTree<Object> allowed = new IntervalTree<>();
+    private final IntervalTree<Object> reserved = new IntervalTree<>();
+    private final List<IommuDomain> domains = new ArrayList<>();
+    private long alignment = 1;
+    private volatile boolean largePages = true;
+
+    IoPageTable(Allocator allocator) {
+        this.allocator = allocator;
+    }
+
+    /**
+     * Maps slices one behind the other. Takes over their references, whatever the outcome.
+     *
+     * @param iova element 0: where to map; or, when it is to be chosen, receives the choice
+     * @param choose whether the IOVA is to be chosen
+     * @return 0 or a negated errno, with nothing mapped
+     */
+    int map(List<Slice> slices, long[] iova, boolean choose, int rights) {
+        List<IopArea> made = new ArrayList<>(slices.size());
+        int error = insertAreas(slices, iova, choose, rights, made);
+        if (error == 0) {
+            error = fillAreas(slices, made);
+        }
+        if (error != 0) {
+            iovaLock.writeLock().lock();
+            made.forEach(this::removeArea);
+            iovaLock.writeLock().unlock();
+            slices.forEach(slice -> slice.pages().put());
+        }
+        return error;
+    }
+
+    private int insertAreas(List<Slice> slices, long[] iova, boolean choose, int rights, List<IopArea> made) {
+        long length = 0;
+        for (Slice slice : slices) {
+            length += slice.length();
+        }
+        iovaLock.writeLock().lock();
+        try {
+            if (length == 0 || (length & alignment - 1) != 0) {
+                return -Errno.EINVAL;
+            }
+            Slice head = slices.getFirst();
+            int error = choose
+                    ? IovaAllocator.allocate(
+                            allowed,
+                            reserved,
+                            areas,
+                            addressOf(head),
+                            length,
+                            alignment,
+                            iova)
+                    : checkIova(iova[0], length);
+            if (error != 0) {
+                return error;
+            }
+            long at = iova[0];
+            for (Slice slice : slices) {
+                error = insertArea(slice, at, rights, made);
+                if (error != 0) {
+                    return error;
+                }
+                at += slice.length();
+            }
+            return 0;
+        } finally {
+            iovaLock.writeLock().unlock();
+        }
+    }
+
+    private static long addressOf(Slice slice) {
+        long address = slice.pages().source().address();
+        return (address & -Linux.PAGE_SIZE) + slice.startByte();
+    }
+
+    private int checkIova(long iova, long length) {
+        if ((iova & alignment - 1) != 0) {
+            return -Errno.EINVAL;
+        }
+        long last = iova + length - 1;
+        if (Long.compareUnsigned(last, iova) < 0) {
+            return -Errno.EOVERFLOW;
+        }
+        if (reserved.overlaps(iova, last)) {
+            return -Errno.EINVAL;
+        }
+        return areas.overlaps(iova, last) ? -Errno.EEXIST : 0;
+    }
+
+    private int insertArea(Slice slice, long iova, int rights, List<IopArea> made) {
+        if ((rights & IommuDomain.WRITE) != 0 && !slice.pages().writable()) {
+            return -Errno.EPERM;
+        }
+        IopArea area = new IopArea(iova, iova + slice.length() - 1, slice.startByte(), rights);
+        if ((area.pageOffset() & alignment - 1) != 0) {
+            return -Errno.EINVAL;
+        }
+        if (!allocator.charge("iommufd area")) {
+            return -Errno.ENOMEM;
+        }
+        area.node = areas.insert(area.iova, area.last, area);
+        made.add(area);
+        return 0;
+    }
+
+    private void removeArea(IopArea area) {
+        Span<IopArea> node = area.node;
+        if (node != null) {
+            areas.remove(node);
+            area.node = null;
+        }
+    }
+
+    private int fillAreas(List<Slice> slices, List<IopArea> made) {
+        domainsLock.readLock().lock();
+        try {
+            for (int i = 0; i < made.size(); i++) {
+                int error = slices.get(i).pages().fill(made.get(i), domains, largePages);
+                if (error != 0) {
+                    while (--i >= 0) {
+                        slices.get(i).pages().unfill(made.get(i), domains);
+                    }
+                    return error;
+                }
+            }
+            iovaLock.writeLock().lock();
+            for (int i = 0; i < made.size(); i++) {
+                made.get(i).pages = slices.get(i).pages();
+            }
+            iovaLock.writeLock().unlock();
+            return 0;
+        } finally {
+            domainsLock.readLock().unlock();
+        }
+    }
+
+    /**
+     * Unmaps the areas in a range, ascending. Stops at the first that reaches out of it or is in transition: those before
+     * are gone.
+     *
+     * @param unmapped element 0 receives the bytes unmapped, also on an error
+     * @return 0, also when the range is empty; {@code -ENOENT} an area is covered in part; {@code -EBUSY}
+     */
+    int unmap(long first, long last, long[] unmapped) {
+        unmapped[0] = 0;
+        domainsLock.readLock().lock();
+        try {
+            for (long at = first; ; ) {
+                IopArea area;
+                IopPages pages;
+                iovaLock.writeLock().lock();
+                try {
+                    Span<IopArea> span = areas.first(at, last);
+                    if (span == null) {
+                        return 0;
+                    }
+                    area = span.value;
+                    pages = area.pages;
+                    if (pages == null) {
+                        return -Errno.EBUSY;
+                    }
+                    if (Long.compareUnsigned(area.iova, first) < 0 || Long.compareUnsigned(area.last, last) > 0) {
+                        return -Errno.ENOENT;
+                    }
+                    area.pages = null;
+                } finally {
+                    iovaLock.writeLock().unlock();
+                }
+                pages.unfill(area, domains);
+                iovaLock.writeLock().lock();
+                removeArea(area);
+                iovaLock.writeLock().unlock();
+                pages.put();
+                unmapped[0] += area.length();
+                if (area.last == last) {
+                    return 0;
+                }
+                at = area.last + 1;
+            }
+        } finally {
+            domainsLock.readLock().unlock();
+        }
+    }
+
+    /**
+     * Takes references to the pages behind a range, for a copy.
+     *
+     * @return the error: {@code -EINVAL} empty, {@code -EOVERFLOW}, {@code -ENOENT} a hole or an area in transition
+     */
+    int slices(long iova, long length, List<Slice> slices) {
+        if (length == 0) {
+            return -Errno.EINVAL;
+        }
+        long last = iova + length - 1;
+        if (Long.compareUnsigned(last, iova) < 0) {
+            return -Errno.EOVERFLOW;
+        }
+        iovaLock.readLock().lock();
+        try {
+            for (long at = iova; ; ) {
+                Span<IopArea> span = areas.first(at, at);
+                IopPages pages = span == null ? null : span.value.pages;
+                if (span == null || pages == null) {
+                    slices.forEach(slice -> slice.pages().put());
+                    slices.clear();
+                    return -Errno.ENOENT;
+                }
+                long end = Long.compareUnsigned(span.last, last) < 0 ? span.last : last;
+                pages.get();
+                slices.add(new Slice(pages, span.value.startByteOf(at), end - at + 1));
+                if (end == last) {
+                    return 0;
+                }
+                at = end + 1;
+            }
+        } finally {
+            iovaLock.readLock().unlock();
+        }
+    }
+
+    /**
+     * Cuts areas so that none reaches over an IOVA ({@code iopt_cut_iova}); nothing happens in a hole or at an area's end.
+     * Translations do not change, not even for a moment.
+     *
+     * @param iova the last byte of the lower half
+     * @return 0; {@code -EBUSY} in transition; {@code -EINVAL} not aligned, or a domain may use large entries;
+     *     {@code -ENOMEM}
+     */
+    int cut(long iova) {
+        iovaLock.writeLock().lock();
+        try {
+            Span<IopArea> span = areas.first(iova, iova);
+            return span == null || span.last == iova ? 0 : split(span.value, iova + 1);
+        } finally {
+            iovaLock.writeLock().unlock();
+        }
+    }
+
+    private int split(IopArea area, long boundary) {
+        IopPages pages = area.pages;
+        if (pages == null) {
+            return -Errno.EBUSY;
+        }
+        if (((boundary | area.startByteOf(boundary)) & alignment - 1) != 0) {
+            return -Errno.EINVAL;
+        }
+        if (!allocator.charge("iommufd area") || !allocator.charge("iommufd area")) {
+            return -Errno.ENOMEM;
+        }
+        IopArea low = new IopArea(area.iova, boundary - 1, area.startByte, area.rights);
+        IopArea high = new IopArea(boundary, area.last, area.startByteOf(boundary), area.rights);
+        pages.mutex.lock();
+        try {
+            if (area.storage != null && largePages) {
+                return -Errno.EINVAL;
+            }
+            pages.split(area, low, high);
+        } finally {
+            pages.mutex.unlock();
+        }
+        pages.get();
+        removeArea(area);
+        low.node = areas.insert(low.iova, low.last, low);
+        high.node = areas.insert(high.iova, high.last, high);
+        low.pages = pages;
+        high.pages = pages;
+        return 0;
+    }
+
+    /** Adds a domain and maps everything into it. All or nothing; {@code -EINVAL -EADDRINUSE -ENOMEM -EFAULT}. */
+    int addDomain(IommuDomain domain) {
+        domainsLock.writeLock().lock();
+        iovaLock.writeLock().lock();
+        try {
+            long needed = Math.max(alignment, Long.lowestOneBit(IommuDomain.PAGE_SIZES));
+            if (needed != alignment && !fits(needed)) {
+                return -Errno.EADDRINUSE;
+            }
+            int error = reserve(IommuDomain.LAST_IOVA + 1, -1, domain);
+            if (error == 0) {
+                error = allocator.charge("iommufd domain") ? fillDomain(domain) : -Errno.ENOMEM;
+            }
+            if (error != 0) {
+                reserved.removeOwner(domain);
+                return error;
+            }
+            alignment = needed;
+            domains.add(domain);
+            return 0;
+        } finally {
+            iovaLock.writeLock().unlock();
+            domainsLock.writeLock().unlock();
+        }
+    }
+
+    private int fillDomain(IommuDomain domain) {
+        List<IopArea> all = areas.values();
+        for (int i = 0; i < all.size(); i++) {
+            IopPages pages = all.get(i).pages;
+            int error = pages == null ? 0 : pages.fill(all.get(i), List.of(domain), largePages);
+            if (error != 0) {
+                while (--i >= 0) {
+                    emptyDomain(all.get(i), domain);
+                }
+                return error;
+            }
+        }
+        return 0;
+    }
+
+    /** Takes a domain away; cannot fail. */
+    void removeDomain(IommuDomain domain) {
+        domainsLock.writeLock().lock();
+        iovaLock.writeLock().lock();
+        try {
+            if (!domains.remove(domain)) {
+                return;
+            }
+            areas.values().forEach(area -> emptyDomain(area, domain));
+            reserved.removeOwner(domain);
+            updateAlignment();
+        } finally {
+            iovaLock.writeLock().unlock();
+            domainsLock.writeLock().unlock();
+        }
+    }
+
+    /** Unmaps one area from a domain that is not in the list (yet, or any more). */
+    private void emptyDomain(IopArea area, IommuDomain domain) {
+        IopPages pages = area.pages;
+        if (pages == null) {
+            return;
+        }
+        if (domains.isEmpty()) {
+            pages.unfill(area, List.of(domain));
+        } else {
+            pages.unmapFrom(area, domain, domains.getFirst());
+        }
+    }
+
+    /** Whether every area would be aligned. */
+    private boolean fits(long needed) {
+        for (IopArea area : areas.values()) {
+            if (((area.iova | area.length() | area.pageOffset()) & needed - 1) != 0) {
+                return false;
+            }
+        }
+        return true;
+    }
+
+    private void updateAlignment() {
+        alignment = !largePages || !domains.isEmpty() ? Linux.PAGE_SIZE : 1;
+    }
+
+    /** {@code -EINVAL} when domains have areas already, {@code -EADDRINUSE} when areas are not page aligned. */
+    int disableLargePages() {
+        domainsLock.writeLock().lock();
+        iovaLock.writeLock().lock();
+        try {
+            if (!largePages) {
+                return 0;
+            }
+            if (!domains.isEmpty() && !areas.isEmpty()) {
+                return -Errno.EINVAL;
+            }
+            if (!fits(Linux.PAGE_SIZE)) {
+                return -Errno.EADDRINUSE;
+            }
+            largePages = false;
+            updateAlignment();
+            return 0;
+        } finally {
+            iovaLock.writeLock().unlock();
+            domainsLock.writeLock().unlock();
+        }
+    }
+
+    void enableLargePages() {
+        domainsLock.writeLock().lock();
+        iovaLock.writeLock().lock();
+        largePages = true;
+        updateAlignment();
+        iovaLock.writeLock().unlock();
+        domainsLock.writeLock().unlock();
+    }
+
+    boolean largePages() {
+        return largePages;
+    }
+
+    long alignment() {
+        iovaLock.readLock().lock();
+        try {
+            return alignment;
+        } finally {
+            iovaLock.readLock().unlock();
+        }
+    }
+
+    /** Page sizes as VFIO tells them. */
+    long pageSizes() {
+        domainsLock.readLock().lock();
+        try {
+            return domains.isEmpty() ? -Linux.PAGE_SIZE : IommuDomain.PAGE_SIZES;
+        } finally {
+            domainsLock.readLock().unlock();
+        }
+    }
+
+    /** Keeps a device's reserved regions free of areas; {@code -EADDRINUSE}, with nothing reserved. */
+    int reserveRegions(IommuDevice device) {
+        iovaLock.writeLock().lock();
+        try {
+            for (ReservedRegion region : device.reservedRegions()) {
+                if (region.type() == ReservedRegion.Type.DIRECT_RELAXABLE) {
+                    continue;
+                }
+                int error = reserve(region.first(), region.last(), device);
+                if (error != 0) {
+                    reserved.removeOwner(device);
+                    return error;
+                }
+            }
+            return 0;
+        } finally {
+            iovaLock.writeLock().unlock();
+        }
+    }
+
+    /** Undoes all reservations of a device. */
+    void unreserve(IommuDevice device) {
+        iovaLock.writeLock().lock();
+        reserved.removeOwner(device);
+        iovaLock.writeLock().unlock();
+    }
+
+    private int reserve(long first, long last, Object owner) {
+        if (areas.overlaps(first, last) || allowed.overlaps(first, last)) {
+            return -Errno.EADDRINUSE;
+        }
+        if (!allocator.charge("iommufd reserved range")) {
+            return -Errno.ENOMEM;
+        }
+        reserved.insert(first, last, owner);
+        return 0;
+    }
+
+    /** Replaces the allowed ranges; {@code -EADDRINUSE} when one is reserved, with the old ones kept. */
+    int allow(IntervalTree<Object> ranges) {
+        iovaLock.writeLock().lock();
+        try {
+            Span<Object> span = ranges.first(0, -1);
+            while (span != null) {
+                if (reserved.overlaps(span.first, span.last)) {
+                    return -Errno.EADDRINUSE;
+                }
+                span = span.last == -1 ? null : ranges.first(span.last + 1, -1);
+            }
+            allowed = ranges;
+            return 0;
+        } finally {
+            iovaLock.writeLock().unlock();
+        }
+    }
+
+    /** The holes between reserved ranges. */
+    void usableRanges(IntervalTree.Hole consumer) {
+        iovaLock.readLock().lock();
+        try {
+            reserved.holes(0, -1, consumer);
+        } finally {
+            iovaLock.readLock().unlock();
+        }
+    }
+
+    /** What is mapped now, areas in transition left out. */
+    List<IoasArea> snapshot() {
+        iovaLock.readLock().lock();
+        try {
+            List<IoasArea> all = new ArrayList<>(areas.size());
+            for (IopArea area : areas.values()) {
+                if (area.pages != null) {
+                    all.add(new IoasArea(area.iova, area.last, area.rights));
+                }
+            }
+            return all;
+        } finally {
+            iovaLock.readLock().unlock();
+        }
+    }
+
+    /** The frame behind an IOVA in the first domain, -1 without a domain or a mapping. */
+    long frame(long iova) {
+        domainsLock.readLock().lock();
+        try {
+            return domains.isEmpty() ? -1 : domains.getFirst().frame(iova);
+        } finally {
+            domainsLock.readLock().unlock();
+        }
+    }
+
+    /** Stops everything else; for a change of the process. */
+    void lockAll() {
+        domainsLock.writeLock().lock();
+        iovaLock.writeLock().lock();
+    }
+
+    /** Undoes {@link #lockAll}. */
+    void unlockAll() {
+        iovaLock.writeLock().unlock();
+        domainsLock.writeLock().unlock();
+    }
+
+    /** The pages of all areas, null for one in transition. The caller holds {@link #lockAll}. */
+    List<@Nullable IopPages> allPages() {
+        List<@Nullable IopPages> pages = new ArrayList<>();
+        areas.values().forEach(area -> pages.add(area.pages));
+        return pages;
+    }
+}

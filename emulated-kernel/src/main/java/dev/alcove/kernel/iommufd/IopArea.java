@@ -1,0 +1,68 @@
+// SPDX-License-Identifier: Apache-2.0
+package dev.alcove.kernel.iommufd;
+
+import dev.alcove.kernel.iommu.IommuDomain;
+import dev.alcove.kernel.iommufd.IntervalTree.Span;
+import dev.alcove.sys.Linux;
+import org.jspecify.annotations.Nullable;
+
+/**
+ * An interval of IOVAs and the slice of an {@link IopPages} behind it ({@code struct iopt_area}).
+ *
+ * <p>Locks: {@code pages} and the place in the IOVA tree under the page table's iova lock; {@code storage} and
+ * {@code holder} under the lock of the pages.
+ */
+final class IopArea {
+    final long iova;
+    final long last;
+    /** Offset in bytes of the area's start in its pages. */
+    final long startByte;
+
+    final int rights;
+
+    /** Null while the area comes into being or goes away: nobody else may touch it then. */
+    @Nullable IopPages pages;
+
+    /** The domain whose entries remember the frames; null when no domain has the area. */
+    @Nullable IommuDomain storage;
+
+    /** The area's entry among those that keep its pages pinned; set exactly when {@link #storage} is. */
+    @Nullable Span<IopArea> holder;
+
+    /** The area's entry in the IOVA tree. */
+    @Nullable Span<IopArea> node;
+
+    IopArea(long iova, long last, long startByte, int rights) {
+        this.iova = iova;
+        this.last = last;
+        this.startByte = startByte;
+        this.rights = rights;
+    }
+
+    long length() {
+        return last - iova + 1;
+    }
+
+    /** Offset of the first byte in its page. */
+    long pageOffset() {
+        return startByte & Linux.PAGE_SIZE - 1;
+    }
+
+    long firstIndex() {
+        return startByte >>> Linux.PAGE_SHIFT;
+    }
+
+    long lastIndex() {
+        return startByte + length() - 1 >>> Linux.PAGE_SHIFT;
+    }
+
+    /** The IOVA of a page; only with a domain, when everything is page aligned. */
+    long iovaOf(long index) {
+        return iova + (index - firstIndex() << Linux.PAGE_SHIFT);
+    }
+
+    /** Offset in bytes of an IOVA in the pages. */
+    long startByteOf(long address) {
+        return startByte + (address - iova);
+    }
+}

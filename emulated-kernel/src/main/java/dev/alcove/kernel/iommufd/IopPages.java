@@ -1,0 +1,296 @@
+// SPDX-License-Identifier: Apache-2.0
+package dev.alcove.kernel.iommufd;
+
+import dev.alcove.kernel.iommu.IommuDomain;
+import dev.alcove.kernel.iommufd.IntervalTree.Span;
+import dev.alcove.kernel.mm.Allocator;
+import dev.alcove.sys.Errno;
+import dev.alcove.sys.Linux;
+import java.util.List;
+import java.util.concurrent.locks.ReentrantLock;
+
+/**
+ * A linear array of pages from one source, shared by all areas that map some of it ({@code struct iopt_pages}).
+ *
+ * <p>A page is pinned exactly once while at least one area with a domain covers it, however many do. The frames are
+ * remembered nowhere but in the page table entries of such an area's storage domain, as in the kernel: the next domain
+ * reads them back from there, and the last area to let go takes them out of there and unpins them, after the unmap.
+ *
+ * <p>Lock: {@code mutex}, below the locks of every page table, above address spaces and domains.
+ */
+final class IopPages {
+    private static final int BATCH = 512;
+
+    /** IOVAs are unmapped in steps of this many bytes; no page table entry is larger. */
+    private static final long UNMAP_STEP = 1L << 30;
+
+    final ReentrantLock mutex = new ReentrantLock();
+    private final Allocator allocator;
+    private final PageSource source;
+    private final boolean writable;
+    private final IntervalTree<IopArea> holders = new IntervalTree<>();
+    private MemlockAccount account;
+    private long pinned;
+    private int references = 1;
+
+    IopPages(Allocator allocator, PageSource source, boolean writable, MemlockAccount account) {
+        this.allocator = allocator;
+        this.source = source;
+        this.writable = writable;
+        this.account = account;
+    }
+
+    /** Whether the first mapping asked for writing; fixed for life. */
+    boolean writable() {
+        return writable;
+    }
+
+    PageSource source() {
+        return source;
+    }
+
+    /** Pages pinned now. */
+    long pinned() {
+        mutex.lock();
+        try {
+            return pinned;
+        } finally {
+            mutex.unlock();
+        }
+    }
+
+    MemlockAccount account() {
+        return account;
+    }
+
+    void get() {
+        mutex.lock();
+        references++;
+        mutex.unlock();
+    }
+
+    void put() {
+        mutex.lock();
+        int left = --references;
+        mutex.unlock();
+        if (left == 0) {
+            source.close();
+        }
+    }
+
+    /**
+     * Moves the charge to another process (IOMMU_IOAS_CHANGE_PROCESS).
+     *
+     * @return 0 or {@code -ENOMEM}, with nothing changed
+     */
+    int changeAccount(MemlockAccount next) {
+        mutex.lock();
+        try {
+            int error = next.charge(pinned);
+            if (error == 0) {
+                account.uncharge(pinned);
+                account = next;
+            }
+            return error;
+        } finally {
+            mutex.unlock();
+        }
+    }
+
+    /**
+     * Maps an area into domains that do not have it yet: pins what is not pinned, reads back what is. All or nothing.
+     *
+     * @param large whether entries above 4 KiB may be used
+     * @return 0; {@code -EFAULT}, {@code -EINVAL} from the source; {@code -ENOMEM}
+     */
+    int fill(IopArea area, List<IommuDomain> domains, boolean large) {
+        if (domains.isEmpty()) {
+            return 0;
+        }
+        if (!allocator.charge("iommufd batch")) {
+            return -Errno.ENOMEM;
+        }
+        mutex.lock();
+        try {
+            PfnRuns fresh = new PfnRuns();
+            int error = mapAll(area, domains, large, fresh);
+            if (error == 0) {
+                error = account.charge(fresh.pages());
+            }
+            if (error != 0) {
+                domains.forEach(domain -> domain.unmap(area.iova, area.length() >>> Linux.PAGE_SHIFT, null));
+                fresh.forEach((index, pfn, pages) -> unpin(pfn, pages));
+                return error;
+            }
+            pinned += fresh.pages();
+            if (area.storage == null) {
+                hold(area, domains.getFirst());
+            }
+            return 0;
+        } finally {
+            mutex.unlock();
+        }
+    }
+
+    private int mapAll(IopArea area, List<IommuDomain> domains, boolean large, PfnRuns fresh) {
+        long[] frames = new long[BATCH];
+        long last = area.lastIndex();
+        long runIndex = area.firstIndex();
+        long runPfn = 0;
+        long runPages = 0;
+        for (long index = runIndex; index <= last; ) {
+            Span<IopArea> holder = holders.first(index, last);
+            boolean held = holder != null && holder.first <= index;
+            long spanLast = holder == null ? last : held ? Math.min(holder.last, last) : holder.first - 1;
+            int count = (int) Math.min(BATCH, spanLast - index + 1);
+            if (held) {
+                readBack(holder.value, index, count, frames);
+            } else {
+                count = source.pin(index, count, writable, frames);
+                if (count < 0) {
+                    return count;
+                }
+                for (int i = 0; i < count; i++) {
+                    fresh.add(index + i, frames[i], 1);
+                }
+            }
+            for (int i = 0; i < count; i++) {
+                if (runPages > 0 && frames[i] != runPfn + runPages) {
+                    int error = mapRun(area, domains, large, runIndex, runPfn, runPages);
+                    if (error != 0) {
+                        return error;
+                    }
+                    runPages = 0;
+                }
+                if (runPages == 0) {
+                    runIndex = index + i;
+                    runPfn = frames[i];
+                }
+                runPages++;
+            }
+            index += count;
+        }
+        return mapRun(area, domains, large, runIndex, runPfn, runPages);
+    }
+
+    private static int mapRun(
+            IopArea area, List<IommuDomain> domains, boolean large, long index, long pfn, long pages) {
+        for (IommuDomain domain : domains) {
+            int error = domain.map(area.iovaOf(index), pfn, pages, area.rights, large);
+            if (error != 0) {
+                return error;
+            }
+        }
+        return 0;
+    }
+
+    private static void readBack(IopArea holder, long index, int count, long[] frames) {
+        IommuDomain storage = storageOf(holder);
+        for (int i = 0; i < count; i++) {
+            long pfn = storage.frame(holder.iovaOf(index + i));
+            if (pfn < 0) {
+                throw new AssertionError("the storage domain lost IOVA " + Long.toHexString(holder.iovaOf(index + i)));
+            }
+            frames[i] = pfn;
+        }
+    }
+
+    /**
+     * Unmaps an area from all domains that have it, then unpins what no other area holds. Cannot fail: an area is always
+     * taken out as a whole, so no large entry needs a cut.
+     */
+    void unfill(IopArea area, List<IommuDomain> domains) {
+        mutex.lock();
+        try {
+            if (area.storage == null) {
+                return;
+            }
+            IommuDomain storage = storageOf(area);
+            release(area);
+            PfnRuns removed = new PfnRuns();
+            for (long at = area.iova; ; ) {
+                long stepLast = Math.min(at | UNMAP_STEP - 1, area.last);
+                long pages = stepLast - at + 1 >>> Linux.PAGE_SHIFT;
+                for (IommuDomain domain : domains) {
+                    if (domain != storage) {
+                        domain.unmap(at, pages, null);
+                    }
+                }
+                removed.clear();
+                storage.unmap(at, pages, (iova, pfn, count) ->
+                        removed.add(area.startByteOf(iova) >>> Linux.PAGE_SHIFT, pfn, count));
+                removed.forEach(this::unpinUnheld);
+                if (stepLast == area.last) {
+                    return;
+                }
+                at = stepLast + 1;
+            }
+        } finally {
+            mutex.unlock();
+        }
+    }
+
+    /** Unmaps an area from one of several domains; another one becomes the storage domain if need be. */
+    void unmapFrom(IopArea area, IommuDomain domain, IommuDomain other) {
+        mutex.lock();
+        try {
+            if (area.storage == domain) {
+                area.storage = other;
+            }
+            domain.unmap(area.iova, area.length() >>> Linux.PAGE_SHIFT, null);
+        } finally {
+            mutex.unlock();
+        }
+    }
+
+    /**
+     * Lets two halves take an area's place; no page table entry changes. The caller holds {@link #mutex} and has given
+     * the halves their references.
+     */
+    void split(IopArea area, IopArea low, IopArea high) {
+        if (area.storage != null) {
+            IommuDomain storage = storageOf(area);
+            release(area);
+            hold(low, storage);
+            hold(high, storage);
+        }
+    }
+
+    private void unpinUnheld(long index, long pfn, long pages) {
+        holders.holes(index, index + pages - 1, (first, last) -> {
+            long count = last - first + 1;
+            unpin(pfn + (first - index), count);
+            pinned -= count;
+            account.uncharge(count);
+            return true;
+        });
+    }
+
+    private void unpin(long pfn, long pages) {
+        for (long i = 0; i < pages; i++) {
+            source.unpin(pfn + i);
+        }
+    }
+
+    private void hold(IopArea area, IommuDomain storage) {
+        area.storage = storage;
+        area.holder = holders.insert(area.firstIndex(), area.lastIndex(), area);
+    }
+
+    private void release(IopArea area) {
+        Span<IopArea> holder = area.holder;
+        if (holder != null) {
+            holders.remove(holder);
+        }
+        area.holder = null;
+        area.storage = null;
+    }
+
+    private static IommuDomain storageOf(IopArea area) {
+        IommuDomain storage = area.storage;
+        if (storage == null) {
+            throw new AssertionError("an area that holds pages has no storage domain");
+        }
+        return storage;
+    }
+}

@@ -1,0 +1,89 @@
+// SPDX-License-Identifier: Apache-2.0
+package dev.alcove.kernel.iommufd;
+
+import dev.alcove.kernel.file.OpenFile;
+import dev.alcove.kernel.mm.AddressSpace;
+import dev.alcove.kernel.mm.PageStore;
+import dev.alcove.kernel.mm.PhysicalMemory;
+import dev.alcove.sys.Errno;
+import dev.alcove.sys.Linux;
+
+/** Where the pages of an {@link IopPages} come from. */
+sealed interface PageSource {
+    /**
+     * Pins pages for good.
+     *
+     * @param index of the first page
+     * @param frames receives the frame numbers from element 0 on
+     * @return how many were pinned, at least one, or a negated errno
+     */
+    int pin(long index, int count, boolean write, long[] frames);
+
+    /** Undoes one pin of one frame. */
+    void unpin(long pfn);
+
+    /** The byte address whose alignment a free choice of the IOVA keeps. */
+    long address();
+
+    /** Drops what keeps the source alive. */
+    void close();
+
+    /**
+     * Memory of the process that called MAP, at the time of the pin.
+     *
+     * @param start page aligned
+     * @param address as the caller gave it
+     */
+    record User(AddressSpace mm, long start, long address) implements PageSource {
+        @Override
+        public int pin(long index, int count, boolean write, long[] frames) {
+            if (mm.gone()) {
+                return -Errno.EFAULT;
+            }
+            return mm.pin(start + (index << Linux.PAGE_SHIFT), count, write, frames, 0);
+        }
+
+        @Override
+        public void unpin(long pfn) {
+            mm.unpin(pfn);
+        }
+
+        @Override
+        public void close() {}
+    }
+
+    /**
+     * Pages of a file; only files that {@link OpenFile#pinnableStore} knows can be pinned.
+     *
+     * @param firstPage page of the file that is page 0 here
+     * @param address byte offset as the caller gave it
+     */
+    record File(OpenFile file, PhysicalMemory memory, long firstPage, long address) implements PageSource {
+        @Override
+        public int pin(long index, int count, boolean write, long[] frames) {
+            PageStore store = file.pinnableStore();
+            long size = file.stat().size();
+            if (store == null || size - 1 >>> Linux.PAGE_SHIFT < firstPage + index + count - 1 || size == 0) {
+                return -Errno.EINVAL;
+            }
+            for (int i = 0; i < count; i++) {
+                long pfn = store.pin(firstPage + index + i);
+                if (pfn < 0) {
+                    return i > 0 ? i : pfn == -Errno.ENOMEM ? -Errno.ENOMEM : -Errno.EINVAL;
+                }
+                frames[i] = pfn;
+            }
+            return count;
+        }
+
+        @Override
+        public void unpin(long pfn) {
+            memory.unpin(pfn);
+        }
+
+        @Override
+        public void close() {
+            file.put();
+        }
+    }
+}

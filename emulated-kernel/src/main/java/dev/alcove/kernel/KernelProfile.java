@@ -20,6 +20,14 @@ public record KernelProfile(
         boolean ioasMapFile,
         boolean changeProcess,
         boolean vfioDmaBuf) {
+    /** Whether the release is at least {@code major.minor}. */
+    public boolean atLeast(int major, int minor) {
+        int dot = release.indexOf('.');
+        int ownMajor = Integer.parseInt(release, 0, dot, 10);
+        int ownMinor = Integer.parseInt(release, dot + 1, release.indexOf('.', dot + 1), 10);
+        return ownMajor != major ? ownMajor > major : ownMinor >= minor;
+    }
+
     /** Debian 12's backport kernel. */
     public static KernelProfile linux6_12() {
         return new KernelProfile("6.12.0-alcove", false, false, false, false, false, false);

@@ -3,7 +3,6 @@ package dev.alcove.kernel.iommu;
 
 import dev.alcove.kernel.iommu.IommuFault.Reason;
 import dev.alcove.sys.Linux;
-import dev.alcove.sys.UserMappings;
 import java.lang.foreign.MemorySegment;
 
 /**
@@ -12,9 +11,6 @@ import java.lang.foreign.MemorySegment;
  * Bus mastering and MSI addresses are the caller's affair. Any thread may call.
  */
 public final class DmaPort {
-    /** The physmap is reached by absolute address through one constant segment, so that no transfer allocates. */
-    private static final MemorySegment MEMORY = UserMappings.segment(0, Long.MAX_VALUE);
-
     private final IommuDevice device;
     private final Iommu iommu;
 
@@ -81,12 +77,11 @@ public final class DmaPort {
                 if ((entry & (write ? IommuDomain.WRITE : IommuDomain.READ)) == 0) {
                     return refuse(iova, write, write ? Reason.NOT_WRITABLE : Reason.NOT_READABLE);
                 }
-                long address =
-                        iommu.memory().address(entry >>> Linux.PAGE_SHIFT) + (iova & Linux.PAGE_SIZE - 1);
+                long address = entry & -Linux.PAGE_SIZE | iova & Linux.PAGE_SIZE - 1;
                 if (write) {
-                    MemorySegment.copy(buffer, offset, MEMORY, address, length);
+                    MemorySegment.copy(buffer, offset, iommu.memory().view(), address, length);
                 } else {
-                    MemorySegment.copy(MEMORY, address, buffer, offset, length);
+                    MemorySegment.copy(iommu.memory().view(), address, buffer, offset, length);
                 }
                 return true;
             } finally {

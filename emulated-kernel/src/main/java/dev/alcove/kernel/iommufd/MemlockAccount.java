@@ -2,6 +2,7 @@
 package dev.alcove.kernel.iommufd;
 
 import dev.alcove.kernel.mm.AddressSpace;
+import dev.alcove.kernel.mm.LockedMemory;
 import dev.alcove.kernel.task.Task;
 import dev.alcove.sys.Linux;
 
@@ -10,7 +11,7 @@ import dev.alcove.sys.Linux;
  *
  * @param task the process, for its limit at the time of the charge
  */
-record MemlockAccount(Mode mode, Task task, AddressSpace mm) {
+record MemlockAccount(Mode mode, Task task, AddressSpace mm, LockedMemory user) {
     /** Against which limit. */
     enum Mode {
         /** None: the mapper has CAP_IPC_LOCK. */
@@ -24,7 +25,7 @@ record MemlockAccount(Mode mode, Task task, AddressSpace mm) {
     /** The account of pages that a task maps. */
     static MemlockAccount of(Task task, boolean perProcess) {
         Mode mode = task.capable(Task.CAP_IPC_LOCK) ? Mode.NONE : perProcess ? Mode.MM : Mode.USER;
-        return new MemlockAccount(mode, task, task.mm());
+        return new MemlockAccount(mode, task, task.mm(), task.userLocked());
     }
 
     /** Charges; 0 or {@code -ENOMEM}. */
@@ -32,13 +33,27 @@ record MemlockAccount(Mode mode, Task task, AddressSpace mm) {
         if (pages == 0) {
             return 0;
         }
-        long limit = mode == Mode.NONE ? Linux.RLIM_INFINITY : task.rlimit(Linux.RLIMIT_MEMLOCK);
-        return mm.chargePinned(pages, limit == Linux.RLIM_INFINITY ? -1 : limit >>> Linux.PAGE_SHIFT);
+        if (mode != Mode.NONE) {
+            long limit = task.rlimit(Linux.RLIMIT_MEMLOCK);
+            int error = locked().charge(pages, limit == Linux.RLIM_INFINITY ? -1 : limit >>> Linux.PAGE_SHIFT);
+            if (error != 0) {
+                return error;
+            }
+        }
+        return mm.chargePinned(pages, -1);
     }
 
     void uncharge(long pages) {
-        if (pages != 0) {
-            mm.unchargePinned(pages);
+        if (pages == 0) {
+            return;
         }
+        if (mode != Mode.NONE) {
+            locked().uncharge(pages);
+        }
+        mm.unchargePinned(pages);
+    }
+
+    private LockedMemory locked() {
+        return mode == Mode.USER ? user : mm.locked();
     }
 }

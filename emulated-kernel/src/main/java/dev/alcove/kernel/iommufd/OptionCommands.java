@@ -161,7 +161,7 @@ final class OptionCommands {
             if (old.mode() == MemlockAccount.Mode.NONE || old.mm() == task.mm()) {
                 continue;
             }
-            int error = pages.changeAccount(new MemlockAccount(old.mode(), task, task.mm()));
+            int error = pages.changeAccount(new MemlockAccount(old.mode(), task, task.mm(), task.userLocked()));
             if (error != 0) {
                 undo.forEach(Runnable::run);
                 return error;

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 package dev.alcove.kernel.iommufd;
 
+import dev.alcove.kernel.file.MemoryFile;
 import dev.alcove.kernel.file.OpenFile;
 import dev.alcove.kernel.mm.AddressSpace;
-import dev.alcove.kernel.mm.PageStore;
 import dev.alcove.kernel.mm.PhysicalMemory;
 import dev.alcove.sys.Errno;
 import dev.alcove.sys.Linux;
@@ -53,7 +53,7 @@ sealed interface PageSource {
     }
 
     /**
-     * Pages of a file; only files that {@link OpenFile#pinnableStore} knows can be pinned.
+     * Pages of a file; only shared memory (shmem) can be pinned.
      *
      * @param firstPage page of the file that is page 0 here
      * @param address byte offset as the caller gave it
@@ -61,13 +61,12 @@ sealed interface PageSource {
     record File(OpenFile file, PhysicalMemory memory, long firstPage, long address) implements PageSource {
         @Override
         public int pin(long index, int count, boolean write, long[] frames) {
-            PageStore store = file.pinnableStore();
-            long size = file.stat().size();
-            if (store == null || size - 1 >>> Linux.PAGE_SHIFT < firstPage + index + count - 1 || size == 0) {
+            if (!(file instanceof MemoryFile shmem)
+                    || firstPage + index + count > shmem.size() >>> Linux.PAGE_SHIFT) {
                 return -Errno.EINVAL;
             }
             for (int i = 0; i < count; i++) {
-                long pfn = store.pin(firstPage + index + i);
+                long pfn = shmem.store().pin(firstPage + index + i);
                 if (pfn < 0) {
                     return i > 0 ? i : pfn == -Errno.ENOMEM ? -Errno.ENOMEM : -Errno.EINVAL;
                 }

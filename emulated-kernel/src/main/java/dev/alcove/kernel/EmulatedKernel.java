@@ -2,6 +2,8 @@
 package dev.alcove.kernel;
 
 import dev.alcove.kernel.file.Vfs;
+import dev.alcove.kernel.iommu.Iommu;
+import dev.alcove.kernel.iommufd.Iommufd;
 import dev.alcove.kernel.mm.Allocator;
 import dev.alcove.kernel.mm.PhysicalMemory;
 import dev.alcove.kernel.task.Credentials;
@@ -26,6 +28,8 @@ public final class EmulatedKernel implements AutoCloseable {
     private final Allocator allocator;
     private final PhysicalMemory memory;
     private final Vfs vfs = new Vfs();
+    private final Iommu iommu;
+    private final Iommufd iommufd;
     private final AtomicInteger numbers = new AtomicInteger(1000);
     private final CopyOnWriteArrayList<EmulatedProcess> processes = new CopyOnWriteArrayList<>();
     /** Closed in reverse order. */
@@ -45,6 +49,9 @@ public final class EmulatedKernel implements AutoCloseable {
         this.allocator = allocator;
         this.memory = new PhysicalMemory(host, frames, allocator);
         subsystems.push(new ProcessFiles(this));
+        this.iommu = new Iommu(memory, allocator);
+        this.iommufd = new Iommufd(profile, allocator, memory, iommu, vfs);
+        subsystems.push(iommufd);
     }
 
     /** The release that is emulated. */
@@ -65,6 +72,16 @@ public final class EmulatedKernel implements AutoCloseable {
     /** The paths: /dev and /sys. */
     public Vfs vfs() {
         return vfs;
+    }
+
+    /** The IOMMU that every device is behind. */
+    public Iommu iommu() {
+        return iommu;
+    }
+
+    /** What is open of /dev/iommu. */
+    public Iommufd iommufd() {
+        return iommufd;
     }
 
     /** Starts a process of root's, with every capability. */

@@ -77,7 +77,7 @@ public final class DmaPort {
                 if ((entry & (write ? IommuDomain.WRITE : IommuDomain.READ)) == 0) {
                     return refuse(iova, write, write ? Reason.NOT_WRITABLE : Reason.NOT_READABLE);
                 }
-                long address = entry & -Linux.PAGE_SIZE | iova & Linux.PAGE_SIZE - 1;
+                long address = (entry & -Linux.PAGE_SIZE) | (iova & (Linux.PAGE_SIZE - 1));
                 if (write) {
                     MemorySegment.copy(buffer, offset, iommu.memory().view(), address, length);
                 } else {

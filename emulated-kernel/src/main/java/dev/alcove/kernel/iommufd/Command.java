@@ -47,6 +47,6 @@ record Command(Task task, long address, int userSize, MemorySegment struct) {
 
     /** Zeroed kernel memory in which every field of a struct is aligned. */
     static MemorySegment zeroes(long size) {
-        return MemorySegment.ofArray(new long[(int) (size + 7 >>> 3)]).asSlice(0, size);
+        return MemorySegment.ofArray(new long[(int) ((size + 7) >>> 3)]).asSlice(0, size);
     }
 }

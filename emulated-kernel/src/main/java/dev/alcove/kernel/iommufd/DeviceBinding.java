@@ -5,7 +5,7 @@ import dev.alcove.kernel.iommu.IommuDevice;
 import dev.alcove.kernel.iommu.IommuDomain;
 import dev.alcove.kernel.iommu.IommuGroup;
 import dev.alcove.sys.Errno;
-import java.util.IdentityHashMap;
+import java.util.HashMap;
 import java.util.Map;
 import org.jspecify.annotations.Nullable;
 
@@ -15,7 +15,7 @@ import org.jspecify.annotations.Nullable;
 final class DeviceBinding {
     private final IommufdContext context;
     private final ObjectTable objects;
-    private final Map<IommuGroup, AttachGroup> groups = new IdentityHashMap<>();
+    private final Map<IommuGroup, AttachGroup> groups = new HashMap<>();
 
     DeviceBinding(IommufdContext context) {
         this.context = context;

@@ -44,8 +44,11 @@ final class Hwpt extends IommufdObject {
     @Override
     void destroy() {
         ioas.mutex.lock();
-        ioas.hwpts.remove(this);
-        ioas.mutex.unlock();
+        try {
+            ioas.hwpts.remove(this);
+        } finally {
+            ioas.mutex.unlock();
+        }
         ioas.table.removeDomain(domain);
         objects.put(ioas);
         if (faults != null) {

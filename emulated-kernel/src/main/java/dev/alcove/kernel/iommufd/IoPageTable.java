@@ -53,9 +53,7 @@ final class IoPageTable {
             error = fillAreas(slices, made);
         }
         if (error != 0) {
-            iovaLock.writeLock().lock();
-            made.forEach(this::removeArea);
-            iovaLock.writeLock().unlock();
+            withIovaLock(() -> made.forEach(this::removeArea));
             slices.forEach(slice -> slice.pages().put());
         }
         return error;
@@ -154,11 +152,11 @@ final class IoPageTable {
                     return error;
                 }
             }
-            iovaLock.writeLock().lock();
-            for (int i = 0; i < made.size(); i++) {
-                made.get(i).pages = slices.get(i).pages();
-            }
-            iovaLock.writeLock().unlock();
+            withIovaLock(() -> {
+                for (int i = 0; i < made.size(); i++) {
+                    made.get(i).pages = slices.get(i).pages();
+                }
+            });
             return 0;
         } finally {
             domainsLock.readLock().unlock();
@@ -198,9 +196,7 @@ final class IoPageTable {
                     iovaLock.writeLock().unlock();
                 }
                 pages.unfill(area, domains);
-                iovaLock.writeLock().lock();
-                removeArea(area);
-                iovaLock.writeLock().unlock();
+                withIovaLock(() -> removeArea(area));
                 pages.put();
                 unmapped[0] += area.length();
                 if (area.last == last) {
@@ -275,7 +271,7 @@ final class IoPageTable {
         if (((boundary | area.startByteOf(boundary)) & alignment - 1) != 0) {
             return -Errno.EINVAL;
         }
-        if (!allocator.charge("iommufd area") || !allocator.charge("iommufd area")) {
+        if (!allocator.charge("lower iommufd area") || !allocator.charge("upper iommufd area")) {
             return -Errno.ENOMEM;
         }
         IopArea low = new IopArea(area.iova, boundary - 1, area.startByte, area.rights);
@@ -300,8 +296,7 @@ final class IoPageTable {
 
     /** Adds a domain and maps everything into it. All or nothing; {@code -EINVAL -EADDRINUSE -ENOMEM -EFAULT}. */
     int addDomain(IommuDomain domain) {
-        domainsLock.writeLock().lock();
-        iovaLock.writeLock().lock();
+        lockAll();
         try {
             long needed = Math.max(alignment, Long.lowestOneBit(IommuDomain.PAGE_SIZES));
             if (needed != alignment && !fits(needed)) {
@@ -319,8 +314,7 @@ final class IoPageTable {
             domains.add(domain);
             return 0;
         } finally {
-            iovaLock.writeLock().unlock();
-            domainsLock.writeLock().unlock();
+            unlockAll();
         }
     }
 
@@ -341,8 +335,7 @@ final class IoPageTable {
 
     /** Takes a domain away; cannot fail. */
     void removeDomain(IommuDomain domain) {
-        domainsLock.writeLock().lock();
-        iovaLock.writeLock().lock();
+        lockAll();
         try {
             if (!domains.remove(domain)) {
                 return;
@@ -351,8 +344,7 @@ final class IoPageTable {
             reserved.removeOwner(domain);
             updateAlignment();
         } finally {
-            iovaLock.writeLock().unlock();
-            domainsLock.writeLock().unlock();
+            unlockAll();
         }
     }
 
@@ -385,8 +377,7 @@ final class IoPageTable {
 
     /** {@code -EINVAL} when domains have areas already, {@code -EADDRINUSE} when areas are not page aligned. */
     int disableLargePages() {
-        domainsLock.writeLock().lock();
-        iovaLock.writeLock().lock();
+        lockAll();
         try {
             if (!largePages) {
                 return 0;
@@ -401,18 +392,18 @@ final class IoPageTable {
             updateAlignment();
             return 0;
         } finally {
-            iovaLock.writeLock().unlock();
-            domainsLock.writeLock().unlock();
+            unlockAll();
         }
     }
 
     void enableLargePages() {
-        domainsLock.writeLock().lock();
-        iovaLock.writeLock().lock();
-        largePages = true;
-        updateAlignment();
-        iovaLock.writeLock().unlock();
-        domainsLock.writeLock().unlock();
+        lockAll();
+        try {
+            largePages = true;
+            updateAlignment();
+        } finally {
+            unlockAll();
+        }
     }
 
     boolean largePages() {
@@ -460,9 +451,7 @@ final class IoPageTable {
 
     /** Undoes all reservations of a device. */
     void unreserve(IommuDevice device) {
-        iovaLock.writeLock().lock();
-        reserved.removeOwner(device);
-        iovaLock.writeLock().unlock();
+        withIovaLock(() -> reserved.removeOwner(device));
     }
 
     private int reserve(long first, long last, Object owner) {
@@ -530,7 +519,16 @@ final class IoPageTable {
         }
     }
 
-    /** Stops everything else; for a change of the process. */
+    private void withIovaLock(Runnable work) {
+        iovaLock.writeLock().lock();
+        try {
+            work.run();
+        } finally {
+            iovaLock.writeLock().unlock();
+        }
+    }
+
+    /** Stops everything else; for whatever changes more than areas. */
     void lockAll() {
         domainsLock.writeLock().lock();
         iovaLock.writeLock().lock();

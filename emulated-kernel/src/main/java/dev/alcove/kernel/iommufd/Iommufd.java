@@ -2,6 +2,7 @@
 package dev.alcove.kernel.iommufd;
 
 import dev.alcove.kernel.KernelProfile;
+import dev.alcove.kernel.Subsystem;
 import dev.alcove.kernel.file.Vfs;
 import dev.alcove.kernel.iommu.Iommu;
 import dev.alcove.kernel.mm.Allocator;
@@ -13,24 +14,24 @@ import java.util.ArrayList;
 import java.util.List;
 
 /** The iommufd module of a kernel: opens /dev/iommu, and knows what is open. Thread safe. */
-public final class Iommufd {
+public final class Iommufd implements Subsystem {
+    private static final String PATH = "/dev/iommu";
+
     private final KernelProfile profile;
     private final Allocator allocator;
     private final PhysicalMemory memory;
     private final Iommu iommu;
+    private final Vfs vfs;
     private final List<IommufdContext> contexts = new ArrayList<>();
 
-    /** The module for one machine; {@link #register} makes it reachable. */
-    public Iommufd(KernelProfile profile, Allocator allocator, PhysicalMemory memory, Iommu iommu) {
+    /** The module for one machine; adds /dev/iommu. */
+    public Iommufd(KernelProfile profile, Allocator allocator, PhysicalMemory memory, Iommu iommu, Vfs vfs) {
         this.profile = profile;
         this.allocator = allocator;
         this.memory = memory;
         this.iommu = iommu;
-    }
-
-    /** Adds /dev/iommu. */
-    public void register(Vfs vfs) {
-        vfs.add("/dev/iommu", this::open);
+        this.vfs = vfs;
+        vfs.add(PATH, this::open);
     }
 
     /** The contexts that are open, or kept alive by a device. */
@@ -44,11 +45,16 @@ public final class Iommufd {
         if (!allocator.charge("iommufd context")) {
             return -Errno.ENOMEM;
         }
-        IommufdContext context = new IommufdContext(this, flags & ~Linux.O_CLOEXEC | Linux.O_LARGEFILE);
+        IommufdContext context = new IommufdContext(this, (flags & ~Linux.O_CLOEXEC) | Linux.O_LARGEFILE, vfs.nextInode());
         synchronized (contexts) {
             contexts.add(context);
         }
         return task.install(context, (flags & Linux.O_CLOEXEC) != 0);
+    }
+
+    @Override
+    public void close() {
+        vfs.remove(PATH);
     }
 
     void forget(IommufdContext context) {

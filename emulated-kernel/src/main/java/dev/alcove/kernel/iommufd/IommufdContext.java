@@ -18,14 +18,16 @@ import org.jspecify.annotations.Nullable;
  */
 public final class IommufdContext extends OpenFile {
     private final Iommufd module;
+    private final long inode;
     private final ObjectTable objects;
     private final DeviceBinding binding;
     private volatile @Nullable Ioas compatIoas;
     private volatile boolean accountPerProcess;
 
-    IommufdContext(Iommufd module, int flags) {
+    IommufdContext(Iommufd module, int flags, long inode) {
         super(flags);
         this.module = module;
+        this.inode = inode;
         this.objects = new ObjectTable(module.allocator());
         this.binding = new DeviceBinding(this);
     }
@@ -111,7 +113,7 @@ public final class IommufdContext extends OpenFile {
 
     @Override
     public Stat stat() {
-        return new Stat(0, Stat.S_IFCHR | 0660, 0, 0);
+        return new Stat(inode, Stat.S_IFCHR | 0660, 0, 0);
     }
 
     @Override

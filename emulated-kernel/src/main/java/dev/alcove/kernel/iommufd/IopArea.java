@@ -53,12 +53,12 @@ final class IopArea {
     }
 
     long lastIndex() {
-        return startByte + length() - 1 >>> Linux.PAGE_SHIFT;
+        return (startByte + length() - 1) >>> Linux.PAGE_SHIFT;
     }
 
     /** The IOVA of a page; only with a domain, when everything is page aligned. */
     long iovaOf(long index) {
-        return iova + (index - firstIndex() << Linux.PAGE_SHIFT);
+        return iova + ((index - firstIndex()) << Linux.PAGE_SHIFT);
     }
 
     /** Offset in bytes of an IOVA in the pages. */

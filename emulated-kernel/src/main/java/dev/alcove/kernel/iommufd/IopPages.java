@@ -65,15 +65,22 @@ final class IopPages {
 
     void get() {
         mutex.lock();
-        references++;
-        mutex.unlock();
+        try {
+            references++;
+        } finally {
+            mutex.unlock();
+        }
     }
 
     void put() {
+        boolean last;
         mutex.lock();
-        int left = --references;
-        mutex.unlock();
-        if (left == 0) {
+        try {
+            last = --references == 0;
+        } finally {
+            mutex.unlock();
+        }
+        if (last) {
             source.close();
         }
     }
@@ -140,12 +147,13 @@ final class IopPages {
         long runPages = 0;
         for (long index = runIndex; index <= last; ) {
             Span<IopArea> holder = holders.first(index, last);
-            boolean held = holder != null && holder.first <= index;
-            long spanLast = holder == null ? last : held ? Math.min(holder.last, last) : holder.first - 1;
-            int count = (int) Math.min(BATCH, spanLast - index + 1);
-            if (held) {
+            int count;
+            if (holder != null && holder.first <= index) {
+                count = (int) Math.min(BATCH, Math.min(holder.last, last) - index + 1);
                 readBack(holder.value, index, count, frames);
             } else {
+                long spanLast = holder == null ? last : holder.first - 1;
+                count = (int) Math.min(BATCH, spanLast - index + 1);
                 count = source.pin(index, count, writable, frames);
                 if (count < 0) {
                     return count;
@@ -210,7 +218,7 @@ final class IopPages {
             PfnRuns removed = new PfnRuns();
             for (long at = area.iova; ; ) {
                 long stepLast = Math.min(at | UNMAP_STEP - 1, area.last);
-                long pages = stepLast - at + 1 >>> Linux.PAGE_SHIFT;
+                long pages = (stepLast - at + 1) >>> Linux.PAGE_SHIFT;
                 for (IommuDomain domain : domains) {
                     if (domain != storage) {
                         domain.unmap(at, pages, null);

@@ -59,7 +59,7 @@ class RandomTransactionsTest {
             listener.refuseDiscard = this::refuses;
             listeners.add(new ModelledListener(listener, from, to, new AtomicBoolean()));
         }
-        for (int step = 0; step < 1500; step++) {
+        for (int step = 0; step < 600; step++) {
             refuseIn = random.nextInt(3) == 0 ? random.nextInt(6) : -1;
             String what = "seed " + seed + " step " + step + ": " + act(random);
             refuseIn = -1;
@@ -136,7 +136,7 @@ class RandomTransactionsTest {
             assertEquals(expected[page], manager.isPopulated(page * PAGE, PAGE), what);
             for (ModelledListener listener : listeners) {
                 boolean inside = page >= listener.from && page < listener.to && listener.registered.get();
-                assertEquals(inside && expected[page], listener.listener.used[page], what + ", page " + page);
+                assertEquals(inside && expected[page], listener.listener.used[page], what);
             }
         }
     }

@@ -64,12 +64,14 @@ public final class PageStore {
         List<AddressSpace> locked = lockMappers();
         try {
             long old = pages;
+            notifyMappers(newPages, old, true);
             pages = newPages;
             if (newPages < old) {
                 free(newPages, old);
                 dropExtents(newPages);
             }
             show(Math.min(old, newPages), Math.max(old, newPages));
+            notifyMappers(newPages, old, false);
         } finally {
             unlock(locked);
         }

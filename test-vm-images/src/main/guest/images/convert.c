@@ -31,7 +31,7 @@ enum { PRIVATE_BEFORE = 1, SHARED, PRIVATE_AFTER };
 
 static void expect(uint64_t index, uint64_t purpose, uint64_t range, const char *when)
 {
-    if (index < pages && !page_holds(page_at(index), key(purpose, index)))
+    if (index < pages && !page_holds(page_at(index), key(purpose, index), EVERY_LINE))
         fail("convert: page %lu, ranges of %lu pages: wrong data %s", index, range, when);
 }
 
@@ -44,7 +44,7 @@ static void expect_zero(uint64_t index, uint64_t range, const char *when)
 static void fill(uint64_t first, uint64_t end, uint64_t purpose)
 {
     for (uint64_t i = first; i < end; i++)
-        page_fill(page_at(i), key(purpose, i));
+        page_fill(page_at(i), key(purpose, i), EVERY_LINE);
 }
 
 /* One range there and back. The pages before it have been through, the ones after it not. */
@@ -87,7 +87,7 @@ static void mixture(void)
     fill(0, pages, PRIVATE_BEFORE);
     for (uint64_t i = 0; i < pages; i += 2) {
         convert(REGION + i * PAGE_SIZE, 1, true);
-        page_fill(page_at(i), key(SHARED, i));
+        page_fill(page_at(i), key(SHARED, i), EVERY_LINE);
     }
     for (uint64_t i = 0; i < pages; i++)
         expect(i, i % 2 ? PRIVATE_BEFORE : SHARED, 1, "in a mixture");
@@ -100,7 +100,7 @@ static void mixture(void)
     }
     for (uint64_t i = 0; i < pages; i += 2) {
         convert(REGION + i * PAGE_SIZE, 1, false);
-        page_fill(page_at(i), key(PRIVATE_AFTER, i));
+        page_fill(page_at(i), key(PRIVATE_AFTER, i), EVERY_LINE);
     }
     convert(REGION, pages, false);
     for (uint64_t i = 0; i < pages; i++) {
@@ -132,18 +132,19 @@ static void idempotence(void)
 static void own_pages(void)
 {
     for (unsigned i = 0; i < 3; i++)
-        page_fill(image_pages + i * PAGE_WORDS, key(SHARED, i));
+        page_fill(image_pages + i * PAGE_WORDS, key(SHARED, i), EVERY_LINE);
     uint64_t *middle = image_pages + PAGE_WORDS;
     convert((uint64_t)middle, 1, false);
     if (!page_is_zero(middle))
         fail("convert: a page of the image: not zero after conversion to private");
-    page_fill(middle, key(PRIVATE_AFTER, 1));
-    if (!page_holds(middle, key(PRIVATE_AFTER, 1)))
+    page_fill(middle, key(PRIVATE_AFTER, 1), EVERY_LINE);
+    if (!page_holds(middle, key(PRIVATE_AFTER, 1), EVERY_LINE))
         fail("convert: a page of the image: wrong data while private");
     convert((uint64_t)middle, 1, true);
     if (!page_is_zero(middle))
         fail("convert: a page of the image: not zero after conversion to shared");
-    if (!page_holds(image_pages, key(SHARED, 0)) || !page_holds(image_pages + 2 * PAGE_WORDS, key(SHARED, 2)))
+    if (!page_holds(image_pages, key(SHARED, 0), EVERY_LINE)
+        || !page_holds(image_pages + 2 * PAGE_WORDS, key(SHARED, 2), EVERY_LINE))
         fail("convert: a page of the image: a neighbour changed");
     print("pages of the image: ok\n");
 }
@@ -174,14 +175,14 @@ static void refusals(void)
     for (uint64_t i = 0; i < pages; i++)
         expect(i, PRIVATE_BEFORE, pages, "after a refusal");
 
-    page_fill(last, key(PRIVATE_BEFORE, pages));
+    page_fill(last, key(PRIVATE_BEFORE, pages), EVERY_LINE);
     refuse("shared over the end of RAM", pair, 4, 0);
-    if (!page_holds(last, key(PRIVATE_BEFORE, pages)))
+    if (!page_holds(last, key(PRIVATE_BEFORE, pages), EVERY_LINE))
         fail("refusals: the last private page of RAM changed");
     convert(pair, 2, true);
-    page_fill(last, key(SHARED, pages));
+    page_fill(last, key(SHARED, pages), EVERY_LINE);
     refuse("private over the end of RAM", pair, 4, MAP_GPA_PRIVATE);
-    if (!page_holds(last, key(SHARED, pages)))
+    if (!page_holds(last, key(SHARED, pages), EVERY_LINE))
         fail("refusals: the last shared page of RAM changed");
     convert(pair, 2, false);
 

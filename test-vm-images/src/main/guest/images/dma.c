@@ -31,7 +31,7 @@ static volatile uint64_t *at(uint64_t gpa)
 /* Content that was never used before, in the device's buffer. */
 static uint64_t load_device(void)
 {
-    page_fill(source, ++next_key);
+    page_fill(source, ++next_key, EVERY_WORD);
     edu_from_ram((uint64_t)source, 0, EDU_MAX_TRANSFER);
     return next_key;
 }
@@ -59,11 +59,11 @@ static void shared_memory(void)
 {
     uint64_t key = load_device();
     edu_to_ram((uint64_t)target, 0, EDU_MAX_TRANSFER);
-    if (!page_begins(target, key, MOVED_WORDS))
+    if (!page_begins(target, key, MOVED_WORDS, EVERY_WORD))
         fail("dma: a round trip through shared memory lost data");
     /* A part: 512 bytes into the middle, nothing else changes. */
     uint64_t other = ++next_key;
-    page_fill(source, other);
+    page_fill(source, other, EVERY_WORD);
     edu_from_ram((uint64_t)(source + 64), 1024, 512);
     edu_to_ram((uint64_t)(target + 128), 1024, 512);
     for (unsigned i = 0; i < MOVED_WORDS; i++) {
@@ -117,10 +117,10 @@ static void interrupts(void)
 static void expect_no_write(uint64_t gpa, const char *when)
 {
     uint64_t key = ++next_key;
-    page_fill(at(gpa), key);
+    page_fill(at(gpa), key, EVERY_WORD);
     load_device();
     edu_to_ram(gpa, 0, EDU_MAX_TRANSFER);
-    if (!page_holds(at(gpa), key))
+    if (!page_holds(at(gpa), key, EVERY_WORD))
         fail("dma: the device wrote to a private page %s", when);
 }
 
@@ -128,14 +128,14 @@ static void expect_no_read(uint64_t gpa, const char *when)
 {
     load_device();
     uint64_t secret = ++next_key;
-    page_fill(at(gpa), secret);
+    page_fill(at(gpa), secret, EVERY_WORD);
     edu_from_ram(gpa, 0, EDU_MAX_TRANSFER);
-    page_fill(target, 0);
+    page_fill(target, 0, EVERY_WORD);
     edu_to_ram((uint64_t)target, 0, EDU_MAX_TRANSFER);
     for (unsigned i = 0; i < PAGE_WORDS; i++)
         if (target[i] == page_word(secret, i))
             fail("dma: the device read word %u of a private page %s", i, when);
-    if (!page_holds(at(gpa), secret))
+    if (!page_holds(at(gpa), secret, EVERY_WORD))
         fail("dma: a private page changed %s", when);
 }
 
@@ -143,12 +143,12 @@ static void expect_access(uint64_t gpa)
 {
     uint64_t key = load_device();
     edu_to_ram(gpa, 0, EDU_MAX_TRANSFER);
-    if (!page_begins(at(gpa), key, MOVED_WORDS))
+    if (!page_begins(at(gpa), key, MOVED_WORDS, EVERY_WORD))
         fail("dma: the device cannot write to a page that became shared");
-    page_fill(at(gpa), ++next_key);
+    page_fill(at(gpa), ++next_key, EVERY_WORD);
     edu_from_ram(gpa, 0, EDU_MAX_TRANSFER);
     edu_to_ram((uint64_t)target, 0, EDU_MAX_TRANSFER);
-    if (!page_begins(target, next_key, MOVED_WORDS))
+    if (!page_begins(target, next_key, MOVED_WORDS, EVERY_WORD))
         fail("dma: the device cannot read a page that became shared");
 }
 
@@ -156,11 +156,11 @@ static void expect_access(uint64_t gpa)
 static void border(void)
 {
     convert(FIRST, 1, true);
-    page_fill(at(SECOND), ++next_key);
+    page_fill(at(SECOND), ++next_key, EVERY_WORD);
     uint64_t key = next_key;
     load_device();
     edu_to_ram(FIRST + PAGE_SIZE / 2, 0, EDU_MAX_TRANSFER);
-    if (!page_holds(at(SECOND), key))
+    if (!page_holds(at(SECOND), key, EVERY_WORD))
         fail("dma: the device wrote over the border of a private page");
     convert(FIRST, 1, false);
 }

@@ -7,6 +7,7 @@ import dev.alcove.kernel.iommufd.Iommufd;
 import dev.alcove.kernel.mm.Allocator;
 import dev.alcove.kernel.mm.PhysicalMemory;
 import dev.alcove.kernel.task.Credentials;
+import dev.alcove.kernel.vfio.VfioPciDriver;
 import dev.alcove.sys.Syscalls;
 import java.util.ArrayDeque;
 import java.util.ArrayList;
@@ -30,6 +31,7 @@ public final class EmulatedKernel implements AutoCloseable {
     private final Vfs vfs = new Vfs();
     private final Iommu iommu;
     private final Iommufd iommufd;
+    private final VfioPciDriver vfioPci;
     private final AtomicInteger numbers = new AtomicInteger(1000);
     private final CopyOnWriteArrayList<EmulatedProcess> processes = new CopyOnWriteArrayList<>();
     /** Closed in reverse order. */
@@ -52,6 +54,8 @@ public final class EmulatedKernel implements AutoCloseable {
         this.iommu = new Iommu(memory, allocator);
         this.iommufd = new Iommufd(profile, allocator, memory, iommu, vfs);
         subsystems.push(iommufd);
+        this.vfioPci = new VfioPciDriver(this, iommu);
+        subsystems.push(vfioPci);
     }
 
     /** The release that is emulated. */
@@ -82,6 +86,11 @@ public final class EmulatedKernel implements AutoCloseable {
     /** What is open of /dev/iommu. */
     public Iommufd iommufd() {
         return iommufd;
+    }
+
+    /** The driver of the machine's PCI functions; plugs in new ones. */
+    public VfioPciDriver vfioPci() {
+        return vfioPci;
     }
 
     /** Starts a process of root's, with every capability. */

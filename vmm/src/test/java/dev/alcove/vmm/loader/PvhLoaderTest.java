@@ -69,7 +69,7 @@ class PvhLoaderTest {
         var error = assertThrows(
                 BadInputException.class,
                 () -> PvhLoader.load(image, map(256 << 20), "", new GuestRam(4096)));
-        assertTrue(error.getMessage().contains("[0xffffff0, 0x10000001)"), error.getMessage());
+        assertTrue(String.valueOf(error.getMessage()).contains("[0xffffff0, 0x10000001)"), error.getMessage());
     }
 
     @Test

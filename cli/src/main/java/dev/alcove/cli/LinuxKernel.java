@@ -1,0 +1,85 @@
+// SPDX-License-Identifier: Apache-2.0
+package dev.alcove.cli;
+
+import dev.alcove.bindings.kvm.kvm;
+import dev.alcove.kvm.Kvm;
+import dev.alcove.sys.AlcoveException;
+import dev.alcove.sys.HostSyscalls;
+import dev.alcove.sys.Linux;
+import dev.alcove.sys.Syscalls;
+import dev.alcove.vmm.RunReport;
+import dev.alcove.vmm.conversion.KernelView;
+import java.lang.foreign.Arena;
+import java.lang.foreign.MemorySegment;
+import java.nio.charset.StandardCharsets;
+import java.util.Optional;
+import org.jspecify.annotations.Nullable;
+
+/** The host's own kernel. */
+record LinuxKernel(Syscalls syscalls) implements HostKernel {
+    private static final int UTSNAME_BYTES = 390;
+    private static final int UTSNAME_FIELD = 65;
+
+    LinuxKernel() {
+        this(new HostSyscalls());
+    }
+
+    /**
+     * Why this kernel cannot do a job.
+     *
+     * @param privateMemory whether the guest needs private memory
+     * @param device what the guest needs assigned
+     * @return empty when it can
+     */
+    Optional<String> obstacle(boolean privateMemory, Optional<DeviceRequest> device) {
+        try (Kvm system = Kvm.open(syscalls)) {
+            if (privateMemory && !system.hasVmType(kvm.KVM_X86_SW_PROTECTED_VM())) {
+                return Optional.of("its KVM offers no private memory (no VM type KVM_X86_SW_PROTECTED_VM)");
+            }
+            if (device.isPresent()) {
+                device.get().find(syscalls);
+                int fd = syscalls.open("/dev/iommu", Linux.O_RDWR | Linux.O_CLOEXEC, 0);
+                if (fd < 0) {
+                    return Optional.of("it has no /dev/iommu for the device");
+                }
+                syscalls.close(fd);
+            }
+            return Optional.empty();
+        } catch (AlcoveException e) {
+            return Optional.of(String.valueOf(e.getMessage()));
+        }
+    }
+
+    /** The release that uname(2) answers, or {@code unknown}. */
+    static String release(Syscalls syscalls) {
+        try (Arena arena = Arena.ofConfined()) {
+            MemorySegment name = arena.allocate(UTSNAME_BYTES);
+            return syscalls.uname(name) < 0
+                    ? "unknown"
+                    : name.getString(2 * UTSNAME_FIELD, StandardCharsets.UTF_8); // sysname, nodename, release
+        }
+    }
+
+    @Override
+    public RunReport.Kernel identity() {
+        return new RunReport.Kernel("linux", release(syscalls));
+    }
+
+    @Override
+    public Optional<KernelView> view() {
+        return Optional.empty();
+    }
+
+    @Override
+    public @Nullable Long instructions() {
+        return null;
+    }
+
+    @Override
+    public RunReport.@Nullable Dma dma() {
+        return null;
+    }
+
+    @Override
+    public void close() {}
+}

@@ -1,0 +1,279 @@
+// SPDX-License-Identifier: Apache-2.0
+package dev.alcove.cli;
+
+import dev.alcove.bindings.kvm.kvm;
+import dev.alcove.kvm.Kvm;
+import dev.alcove.sys.AlcoveException;
+import dev.alcove.sys.BadInputException;
+import dev.alcove.sys.Syscalls;
+import dev.alcove.vmm.Coco;
+import dev.alcove.vmm.Machine;
+import dev.alcove.vmm.MachineConfig;
+import dev.alcove.vmm.RunReport;
+import dev.alcove.vmm.VmOutcome;
+import dev.alcove.vmm.loader.PvhImage;
+import java.io.BufferedOutputStream;
+import java.io.FileDescriptor;
+import java.io.FileOutputStream;
+import java.io.IOException;
+import java.io.OutputStream;
+import java.io.PrintWriter;
+import java.nio.file.Files;
+import java.nio.file.InvalidPathException;
+import java.nio.file.Path;
+import java.util.Objects;
+import java.util.Optional;
+import java.util.concurrent.Callable;
+import org.jspecify.annotations.Nullable;
+import picocli.CommandLine;
+import picocli.CommandLine.Command;
+import picocli.CommandLine.Option;
+import picocli.CommandLine.Parameters;
+
+/** {@code alcove run}: one image on one machine, from start to end. */
+@Command(
+        name = "run",
+        mixinStandardHelpOptions = true,
+        sortOptions = false,
+        description = {
+            "Runs an image in a VM. The guest's serial output is on stdout, everything else on stderr.",
+            "The exit status is 0 when the guest reports success; see 'alcove --help' for the others."
+        })
+final class RunCommand implements Callable<Integer> {
+    /** The values of {@code --kernel}. */
+    enum KernelChoice {
+        auto,
+        linux,
+        emulated
+    }
+
+    /** The values of {@code --coco}. */
+    enum CocoChoice {
+        auto,
+        none,
+        swProtected;
+
+        @Override
+        public String toString() {
+            return this == swProtected ? "sw-protected" : name();
+        }
+
+        /** For picocli. */
+        static final class Converter implements CommandLine.ITypeConverter<CocoChoice> {
+            @Override
+            public CocoChoice convert(String text) {
+                for (CocoChoice choice : values()) {
+                    if (choice.toString().equals(text)) {
+                        return choice;
+                    }
+                }
+                throw new CommandLine.TypeConversionException("'" + text + "' is not auto, none or sw-protected");
+            }
+        }
+    }
+
+    /** The values of {@code --iommu-map}. */
+    enum MapChoice {
+        cut,
+        page
+    }
+
+    @CommandLine.Spec
+    private CommandLine.Model.@Nullable CommandSpec spec;
+
+    @Parameters(paramLabel = "IMAGE", description = "A built-in image (see 'alcove images') or the path of a PVH ELF64.")
+    private String image = "";
+
+    @Option(
+            names = "--kernel",
+            paramLabel = "KERNEL",
+            description = "auto, linux or emulated (default: ${DEFAULT-VALUE}). auto takes the real kernel where it can"
+                    + " do the job, and says why not otherwise.")
+    private KernelChoice kernel = KernelChoice.auto;
+
+    @Option(
+            names = "--coco",
+            paramLabel = "KIND",
+            converter = CocoChoice.Converter.class,
+            completionCandidates = CocoCandidates.class,
+            description = "auto, none or sw-protected (default: ${DEFAULT-VALUE}). auto takes sw-protected where the"
+                    + " kernel offers it.")
+    private CocoChoice coco = CocoChoice.auto;
+
+    @Option(
+            names = "--memory",
+            paramLabel = "SIZE",
+            converter = MemorySize.Converter.class,
+            description = "The guest's RAM, with K, M or G (default: 256M).")
+    private MemorySize memory = MemorySize.parse("256M");
+
+    @Option(names = "--cpus", paramLabel = "N", description = "vCPUs (default: ${DEFAULT-VALUE}).")
+    private int cpus = 1;
+
+    @Option(
+            names = "--device",
+            paramLabel = "DEVICE",
+            converter = DeviceRequest.Converter.class,
+            description = "A device for the guest: edu, or vfio-pci,host=BDF. An image that wants edu gets it"
+                    + " by itself.")
+    private @Nullable DeviceRequest device;
+
+    @Option(
+            names = "--iommu-map",
+            paramLabel = "HOW",
+            description = "How the IOMMU follows conversions: cut (one ioctl an extent) or page (one a page)"
+                    + " (default: ${DEFAULT-VALUE}).")
+    private MapChoice iommuMap = MapChoice.cut;
+
+    @Option(names = "--seed", paramLabel = "N", description = "Seed of images that use chance: seed=N for the guest.")
+    private @Nullable Long seed;
+
+    @Option(names = "--append", paramLabel = "STRING", description = "More words for the guest's command line.")
+    private String append = "";
+
+    @Option(
+            names = "--timeout",
+            paramLabel = "TIME",
+            converter = TimeSpan.Converter.class,
+            description = "Stop the guest after this time, with ms, s, m or h (default: 60s).")
+    private TimeSpan timeout = TimeSpan.parse("60s");
+
+    @Option(names = "--check", description = "Check the invariants after every conversion, not only at the end.")
+    private boolean check;
+
+    @Option(names = "--report", paramLabel = "FILE", description = "Write what happened as JSON.")
+    private @Nullable String report;
+
+    /** Completion for {@code --coco}. */
+    static final class CocoCandidates extends java.util.ArrayList<String> {
+        private static final long serialVersionUID = 1L;
+
+        CocoCandidates() {
+            super(java.util.List.of("auto", "none", "sw-protected"));
+        }
+    }
+
+    @Override
+    public Integer call() throws IOException {
+        PrintWriter errors = Objects.requireNonNull(spec).commandLine().getErr();
+        if (seed != null && seed < 0) {
+            throw new BadInputException("--seed " + seed + " is negative");
+        }
+        PvhImage guest = GuestImage.load(image);
+        Optional<DeviceRequest> wanted = Optional.ofNullable(device)
+                .or(() -> guest.note().wantsEdu() ? Optional.of(new DeviceRequest.Edu()) : Optional.empty());
+        try (OutputStream reportFile = report == null ? OutputStream.nullOutputStream() : create(report);
+                HostKernel host = chooseKernel(guest, wanted, errors)) {
+            RunReport result = run(host, host.syscalls(), guest, wanted, errors);
+            RunReportJson.write(result, reportFile);
+            return result.exit().status();
+        }
+    }
+
+    private static OutputStream create(String path) {
+        try {
+            return new BufferedOutputStream(Files.newOutputStream(Path.of(path)));
+        } catch (IOException | InvalidPathException e) {
+            throw new BadInputException("'" + path + "' cannot be written: " + e);
+        }
+    }
+
+    private HostKernel chooseKernel(PvhImage guest, Optional<DeviceRequest> wanted, PrintWriter errors) {
+        boolean privateMemory = coco == CocoChoice.swProtected
+                || (coco == CocoChoice.auto && guest.note().wantsPrivateMemory());
+        if (kernel != KernelChoice.emulated) {
+            LinuxKernel linux = new LinuxKernel();
+            Optional<String> obstacle = kernel == KernelChoice.linux
+                    ? Optional.empty()
+                    : linux.obstacle(privateMemory, wanted);
+            if (obstacle.isEmpty()) {
+                return linux;
+            }
+            Alcove.say(errors, "not on the real kernel: " + obstacle.get(), null);
+        }
+        Alcove.say(errors, "emulated kernel: for tests, it protects nothing", null);
+        return EmulatedHost.create(wanted);
+    }
+
+    /** Builds and runs the machine. What goes wrong becomes the outcome, so that there is a report in any case. */
+    private RunReport run(
+            HostKernel host, Syscalls syscalls, PvhImage guest, Optional<DeviceRequest> wanted, PrintWriter errors) {
+        long start = System.nanoTime();
+        Coco kind = Coco.NONE;
+        VmOutcome outcome;
+        RunReport.Memory memoryReport = new RunReport.Memory(memory.bytes(), memory.bytes(), 0);
+        RunReport.Conversions conversions = new RunReport.Conversions(0, 0, 0, 0);
+        RunReport.Iommu iommu = RunReport.Iommu.none();
+        RunReport.Invariants invariants = new RunReport.Invariants(0, 0);
+        try (OutputStream console = new BufferedOutputStream(new FileOutputStream(FileDescriptor.out))) {
+            kind = chooseCoco(syscalls, guest);
+            MachineConfig config = config(host, syscalls, guest, wanted, kind, console);
+            try (Machine machine = Machine.create(syscalls, config)) {
+                outcome = machine.run(timeout.duration());
+                memoryReport = machine.memoryReport();
+                conversions = machine.conversionReport();
+                iommu = machine.iommuReport();
+                invariants = machine.invariantReport();
+            }
+        } catch (AlcoveException e) {
+            outcome = VmOutcome.of(e);
+        } catch (IOException e) {
+            outcome = new VmOutcome.HostLacks("stdout cannot be written: " + e);
+        }
+        if (!(outcome instanceof VmOutcome.GuestSuccess)) {
+            Alcove.say(errors, outcome.reason(), null);
+        }
+        return new RunReport(
+                host.identity(),
+                kind.label(),
+                new RunReport.Exit(outcome.reason(), outcome.status()),
+                host.instructions(),
+                (System.nanoTime() - start) / 1_000_000,
+                memoryReport,
+                conversions,
+                iommu,
+                host.dma(),
+                invariants);
+    }
+
+    private MachineConfig config(
+            HostKernel host,
+            Syscalls syscalls,
+            PvhImage guest,
+            Optional<DeviceRequest> wanted,
+            Coco kind,
+            OutputStream console) {
+        StringBuilder commandLine = new StringBuilder(append.strip());
+        if (seed != null) {
+            commandLine.append(" seed=").append(seed);
+        }
+        commandLine.append(" cpus=").append(cpus);
+        return new MachineConfig(
+                guest,
+                memory.bytes(),
+                cpus,
+                kind,
+                wanted.map(request -> request.find(syscalls)),
+                iommuMap == MapChoice.cut ? MachineConfig.IommuMap.CUT : MachineConfig.IommuMap.PAGE,
+                check,
+                host.view(),
+                commandLine.toString().strip(),
+                console);
+    }
+
+    /** auto is sw-protected where the kernel offers it; where not, the machine says so if the image needs it. */
+    private Coco chooseCoco(Syscalls syscalls, PvhImage guest) {
+        return switch (coco) {
+            case none -> Coco.NONE;
+            case swProtected -> Coco.SW_PROTECTED;
+            case auto -> {
+                if (guest.note().wantsPrivateMemory()) {
+                    yield Coco.SW_PROTECTED;
+                }
+                try (Kvm system = Kvm.open(syscalls)) {
+                    yield system.hasVmType(kvm.KVM_X86_SW_PROTECTED_VM()) ? Coco.SW_PROTECTED : Coco.NONE;
+                }
+            }
+        };
+    }
+}

@@ -1,0 +1,122 @@
+// SPDX-License-Identifier: Apache-2.0
+package dev.alcove.kernel.iommu;
+
+import dev.alcove.kernel.mm.PhysicalMemory;
+import dev.alcove.sys.Errno;
+import dev.alcove.sys.HostSyscalls;
+import java.util.ArrayList;
+import java.util.List;
+import java.util.Random;
+import java.util.TreeMap;
+import org.junit.jupiter.api.AfterEach;
+import org.junit.jupiter.api.Test;
+
+import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertTrue;
+
+/** The page table: entry sizes, holes, failures. */
+final class IommuDomainTest {
+    private static final long MIB = 1 << 20;
+    private static final long GIB = 1 << 30;
+    private static final int READ_WRITE = IommuDomain.READ | IommuDomain.WRITE;
+
+    private final PhysicalMemory memory = new PhysicalMemory(new HostSyscalls(), 1 << 10);
+    private int charges;
+    private int failAt = -1;
+    private final Iommu iommu = new Iommu(memory, what -> ++charges != failAt);
+    private final IommuDomain domain = iommu.newDomain();
+
+    @AfterEach
+    void stop() {
+        memory.close();
+    }
+
+    @Test
+    void theLargestEntriesThatFitAreTaken() {
+        long pages = (GIB + 4 * MIB) >> 12;
+        assertEquals(0, domain.map(2 * GIB - 2 * MIB, (3 * GIB - 2 * MIB) >> 12, pages, READ_WRITE, true));
+        assertEquals(2 * MIB, domain.entrySize(2 * GIB - 2 * MIB));
+        assertEquals(GIB, domain.entrySize(2 * GIB));
+        assertEquals(GIB, domain.entrySize(3 * GIB - 4096));
+        assertEquals(2 * MIB, domain.entrySize(3 * GIB));
+        assertEquals((3 * GIB + 0x123000) >> 12, domain.frame(2 * GIB + 0x123456));
+        assertEquals(pages, domain.mappedPages());
+        assertEquals(List.of(new IovaExtent(2 * GIB - 2 * MIB, pages, READ_WRITE)), domain.extents());
+
+        assertEquals(0, domain.unmap(2 * GIB + 4096, 1, null), "a large entry cannot be cut");
+        assertEquals(512, domain.unmap(2 * GIB - 2 * MIB, 513, null));
+        List<String> runs = new ArrayList<>();
+        assertEquals(
+                pages - 512,
+                domain.unmap(
+                        2 * GIB - 2 * MIB,
+                        pages,
+                        (iova, pfn, count) -> runs.add(
+                                Long.toHexString(iova) + " " + Long.toHexString(pfn) + " " + count)));
+        assertEquals(List.of("80000000 c0000 262144", "c0000000 100000 512"), runs);
+        assertEquals(0, domain.mappedPages());
+    }
+
+    @Test
+    void smallEntriesWhenLargeOnesAreNotAllowedOrNotAligned() {
+        assertEquals(0, domain.map(0, 0, 1024, READ_WRITE, false));
+        assertEquals(4096, domain.entrySize(0));
+        assertEquals(0, domain.map(4 * MIB, 1, 512, READ_WRITE, true));
+        assertEquals(4096, domain.entrySize(4 * MIB));
+        assertEquals(1, domain.unmap(4096, 1, null));
+        assertEquals(-1, domain.frame(4096));
+        assertEquals(2, domain.frame(8192));
+    }
+
+    @Test
+    void mapIsAllOrNothing() {
+        assertEquals(0, domain.map(8 * MIB, 7, 1, READ_WRITE, true));
+        assertEquals(-Errno.EADDRINUSE, domain.map(6 * MIB, 0, 1024, READ_WRITE, true));
+        assertEquals(1, domain.mappedPages());
+        assertEquals(-Errno.EINVAL, domain.map(0, 0, 1, 0, true));
+        assertEquals(-Errno.EINVAL, domain.map(IommuDomain.LAST_IOVA - 4095, 0, 2, READ_WRITE, true));
+        for (int n = 1; ; n++) {
+            failAt = charges + n;
+            int answer = domain.map(GIB - 4096, 100, 3, READ_WRITE, true);
+            if (answer == 0) {
+                assertTrue(n > 3, "tables of two halves are charged");
+                break;
+            }
+            assertEquals(-Errno.ENOMEM, answer);
+            assertEquals(1, domain.mappedPages());
+        }
+        assertEquals(3, domain.unmap(GIB - 4096, 3, null));
+        failAt = charges + 1;
+        assertEquals(-Errno.ENOMEM, domain.map(GIB, 0, 1, READ_WRITE, true), "empty tables were freed");
+    }
+
+    @Test
+    void randomMapsAndUnmapsAgreeWithAMap() {
+        long seed = System.nanoTime();
+        Random random = new Random(seed);
+        TreeMap<Long, Long> model = new TreeMap<>();
+        for (int step = 0; step < 3000; step++) {
+            String where = "seed " + seed + " step " + step;
+            long page = random.nextInt(3 * 512);
+            long pages = 1L + random.nextInt(random.nextBoolean() ? 8 : 600);
+            if (random.nextInt(3) > 0) {
+                long pfn = random.nextBoolean() ? page + 1024 : random.nextInt(1 << 20);
+                int answer = domain.map(page << 12, pfn, pages, READ_WRITE, false);
+                boolean free = model.subMap(page, page + pages).isEmpty();
+                assertEquals(free ? 0 : -Errno.EADDRINUSE, answer, where);
+                for (long i = 0; free && i < pages; i++) {
+                    model.put(page + i, pfn + i);
+                }
+            } else {
+                int expected = model.subMap(page, page + pages).size();
+                assertEquals(expected, domain.unmap(page << 12, pages, null), where);
+                model.subMap(page, page + pages).clear();
+            }
+            assertEquals(model.size(), domain.mappedPages(), where);
+            long probe = random.nextInt(3 * 512);
+            assertEquals(model.getOrDefault(probe, -1L), domain.frame(probe << 12), where);
+        }
+        long total = domain.extents().stream().mapToLong(IovaExtent::pages).sum();
+        assertEquals(model.size(), total, "seed " + seed);
+    }
+}

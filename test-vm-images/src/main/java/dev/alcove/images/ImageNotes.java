@@ -2,7 +2,6 @@
 package dev.alcove.images;
 
 import java.util.List;
-import java.util.List;
 
 /**
  * What an image says about itself in ELF notes of the owner "Alcove": type 1 holds flags (4 bytes), type 2 a line of text.

@@ -4,6 +4,7 @@ package dev.alcove.contract;
 import dev.alcove.kernel.EmulatedKernel;
 import dev.alcove.kernel.EmulatedProcess;
 import dev.alcove.kernel.KernelProfile;
+import dev.alcove.kernel.pci.PciAddress;
 import dev.alcove.sys.Errno;
 import dev.alcove.sys.HostSyscalls;
 import dev.alcove.sys.Linux;
@@ -47,6 +48,7 @@ public final class KernelUnderTest implements AutoCloseable {
     /** A fresh emulated machine with one process of root's. */
     static KernelUnderTest emulated(KernelProfile profile) {
         EmulatedKernel kernel = new EmulatedKernel(profile, new HostSyscalls());
+        kernel.vfioPci().addEdu(new PciAddress(0, 0, 4, 0), 28);
         EmulatedProcess process = kernel.process();
         return new KernelUnderTest("emulated " + profile.release(), process, () -> {
             process.close();

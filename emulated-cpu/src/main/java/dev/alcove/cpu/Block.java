@@ -2,7 +2,6 @@
 package dev.alcove.cpu;
 
 import org.jspecify.annotations.Nullable;
-import org.jspecify.annotations.Nullable;
 
 /** A run of decoded instructions that ends with the first one that may go elsewhere. */
 final class Block {

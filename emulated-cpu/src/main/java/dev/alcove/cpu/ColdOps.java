@@ -2,7 +2,6 @@
 package dev.alcove.cpu;
 
 import java.lang.invoke.VarHandle;
-import java.lang.invoke.VarHandle;
 
 /** The less frequent integer operations; stack, string and system operations are passed on. */
 final class ColdOps {

@@ -2,7 +2,6 @@
 package dev.alcove.cpu;
 
 import org.jspecify.annotations.Nullable;
-import org.jspecify.annotations.Nullable;
 
 /** What the parts of one processor share: the registers in the form the interpreter wants, and the parts themselves. */
 final class Core {

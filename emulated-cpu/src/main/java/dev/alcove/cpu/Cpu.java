@@ -2,7 +2,6 @@
 package dev.alcove.cpu;
 
 import org.jspecify.annotations.Nullable;
-import org.jspecify.annotations.Nullable;
 
 /**
  * One x86-64 processor.
@@ -26,6 +25,9 @@ public final class Cpu {
     private boolean windowRequested;
     private boolean stopped;
 
+    /** Whether {@link CpuState} agrees with the registers; changes by the owner must survive a look at it. */
+    private boolean synchronised = true;
+
     /** A processor in its power-on state. */
     public Cpu(GuestBus bus) {
         core = new Core(bus);
@@ -47,6 +49,7 @@ public final class Cpu {
         }
         core.codeChanged();
         core.attention = true;
+        synchronised = false;
         for (; ; ) {
             CpuExit exit = step();
             if (exit != null) {
@@ -64,9 +67,11 @@ public final class Cpu {
             if (core.attention || (windowRequested && interruptible())) {
                 core.attention = false;
                 windowRequested &= !interruptible();
-                if (!core.bus.attend(this)) {
+                boolean go = core.bus.attend(this);
+                if (!go) {
                     return new CpuExit.Interrupted();
                 }
+                synchronised = false;
             }
             if (stopped) {
                 return new CpuExit.Shutdown();
@@ -225,9 +230,16 @@ public final class Cpu {
         return core.retired;
     }
 
-    /** The state, up to date until the next run. */
+    /**
+     * The state, always the same object, brought up to date. Changes count when {@link #stateChanged()} has been
+     * called; after a run ask again before reading or changing it.
+     */
     public CpuState state() {
         CpuState s = core.state;
+        if (synchronised) {
+            return s;
+        }
+        synchronised = true;
         System.arraycopy(core.r, 0, s.gpr, 0, 16);
         s.rip = core.rip;
         s.rflags = core.flags.get();
@@ -239,7 +251,7 @@ public final class Cpu {
      * data and the interrupt shadow; device writes stay.
      */
     public void stateChanged() {
-        CpuState s = core.state;
+        CpuState s = state();
         System.arraycopy(s.gpr, 0, core.r, 0, 16);
         if (core.rip != s.rip) {
             core.rip = s.rip;

@@ -2,7 +2,6 @@
 package dev.alcove.cpu;
 
 import java.util.Arrays;
-import java.util.Arrays;
 
 /**
  * Decodes instructions into micro-operations: fetches bytes, prefixes and operands, and emits operations.

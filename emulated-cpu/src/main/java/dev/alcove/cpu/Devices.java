@@ -3,8 +3,6 @@ package dev.alcove.cpu;
 
 import java.util.Arrays;
 import org.jspecify.annotations.Nullable;
-import java.util.Arrays;
-import org.jspecify.annotations.Nullable;
 
 /**
  * Accesses to device registers and ports by the current instruction.

@@ -2,7 +2,6 @@
 package dev.alcove.cpu;
 
 import org.jspecify.annotations.Nullable;
-import org.jspecify.annotations.Nullable;
 
 /**
  * Executes decoded blocks, and goes from one to the next as long as nothing else is to be done.

@@ -2,7 +2,6 @@
 package dev.alcove.cpu;
 
 import org.jspecify.annotations.Nullable;
-import org.jspecify.annotations.Nullable;
 
 /** Gives up an instruction without a trace, to be executed again. One per processor. */
 @SuppressWarnings("serial")

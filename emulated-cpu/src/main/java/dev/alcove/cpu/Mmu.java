@@ -2,7 +2,6 @@
 package dev.alcove.cpu;
 
 import java.util.Arrays;
-import java.util.Arrays;
 
 /**
  * Accesses by linear address: a TLB for loads and one for stores, direct-mapped, each once for the kernel and once for

@@ -2,7 +2,6 @@
 package dev.alcove.cpu;
 
 import java.util.Arrays;
-import java.util.Arrays;
 
 /**
  * Page tables: 2-level with 4 MiB pages, PAE, and 4-level with 2 MiB and 1 GiB pages (Intel SDM volume 3, chapter 4).

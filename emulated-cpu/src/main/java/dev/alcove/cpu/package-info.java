@@ -4,4 +4,3 @@
 package dev.alcove.cpu;
 
 import org.jspecify.annotations.NullMarked;
-import org.jspecify.annotations.NullMarked;

@@ -148,7 +148,10 @@ public final class VfioDmaMapper implements AutoCloseable {
         if (runs.isEmpty()) {
             return Outcome.done();
         }
-        long expected = runs.stream().mapToLong(RamSection::size).sum();
+        long expected = 0;
+        for (RamSection run : runs) {
+            expected += run.size();
+        }
         long start = runs.getFirst().offset();
         long end = runs.getLast().end();
         long unmapped;

@@ -8,9 +8,7 @@ import dev.alcove.discard.RamDiscardManager;
 import dev.alcove.memory.RamBlock;
 import dev.alcove.sys.Errno;
 import dev.alcove.sys.SyscallException;
-import java.util.ArrayDeque;
 import java.util.ArrayList;
-import java.util.Deque;
 import java.util.List;
 
 /** Does the steps of a plan in order; where one fails, undoes those before it in reverse order. */
@@ -27,17 +25,19 @@ final class ConversionExecutor {
 
     /** The caller holds the range. While this runs, no listener comes or goes at the blocks that it touches. */
     Outcome execute(List<Step> steps) {
-        Deque<RamDiscardManager.Change> held = new ArrayDeque<>();
+        List<RamDiscardManager.Change> held = new ArrayList<>(1);
         try {
-            steps.stream()
-                    .filter(Step.State.class::isInstance)
-                    .mapToInt(step -> ((Step.State) step).extent().block())
-                    .distinct()
-                    .sorted()
-                    .forEach(block -> held.push(blocks.get(block).discards().change()));
+            int last = -1;
+            for (Step step : steps) {
+                // One state step for each extent, and extents ascend.
+                if (step instanceof Step.State(Extent extent, boolean _) && extent.block() != last) {
+                    last = extent.block();
+                    held.add(managerOf(extent).change());
+                }
+            }
             return executeAll(steps);
         } finally {
-            held.forEach(RamDiscardManager.Change::close);
+            held.reversed().forEach(RamDiscardManager.Change::close);
         }
     }
 

@@ -56,7 +56,7 @@ public final class ConversionPlanner {
     public static Plan plan(List<Block> blocks, ConversionRequest request) {
         GpaRange range = request.range();
         List<Extent> inside = extents(blocks, range);
-        long covered = inside.stream().mapToLong(Extent::size).sum();
+        long covered = bytes(inside);
         if (covered == 0 && !request.toPrivate()) {
             // Firmware makes the whole hole for devices shared: it always is.
             return new Plan.Nothing();
@@ -76,9 +76,15 @@ public final class ConversionPlanner {
         if (changing.isEmpty()) {
             return new Plan.Nothing();
         }
-        return new Plan.Steps(
-                steps(blocks, changing, request.toPrivate()),
-                changing.stream().mapToLong(Extent::size).sum());
+        return new Plan.Steps(steps(blocks, changing, request.toPrivate()), bytes(changing));
+    }
+
+    private static long bytes(List<Extent> extents) {
+        long bytes = 0;
+        for (Extent extent : extents) {
+            bytes += extent.size();
+        }
+        return bytes;
     }
 
     /** The parts of a range that are RAM, one for each block. */
@@ -116,12 +122,11 @@ public final class ConversionPlanner {
         if (toPrivate) {
             changing.forEach(extent -> steps.add(new Step.Discard(extent)));
         }
+        List<GpaRange> ranges = new ArrayList<>(changing.size());
+        changing.forEach(extent -> ranges.add(extent.range()));
         long start = changing.getFirst().gpa();
-        long end = changing.getLast().range().end();
-        steps.add(new Step.Attributes(
-                GpaRange.of(start, end - start),
-                toPrivate,
-                changing.stream().map(Extent::range).toList()));
+        long end = ranges.getLast().end();
+        steps.add(new Step.Attributes(GpaRange.of(start, end - start), toPrivate, ranges));
         changing.forEach(extent -> steps.add(new Step.State(extent, toPrivate)));
         if (!toPrivate) {
             changing.forEach(extent -> steps.add(new Step.Populate(extent)));

@@ -25,7 +25,7 @@ final class RangeLock {
 
     synchronized Held lock(GpaRange range) {
         boolean interrupted = false;
-        while (held.stream().anyMatch(range::overlaps)) {
+        while (isHeld(range)) {
             try {
                 wait();
             } catch (InterruptedException _) {
@@ -37,6 +37,15 @@ final class RangeLock {
         }
         held.add(range);
         return () -> unlock(range);
+    }
+
+    private boolean isHeld(GpaRange range) {
+        for (GpaRange other : held) {
+            if (other.overlaps(range)) {
+                return true;
+            }
+        }
+        return false;
     }
 
     private synchronized void unlock(GpaRange range) {

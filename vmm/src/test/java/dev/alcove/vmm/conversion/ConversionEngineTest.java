@@ -148,7 +148,7 @@ class ConversionEngineTest {
     @Test
     void aGuestWithoutPrivateMemoryIsMappedOnceAndRefused() {
         for (String strategy : List.of("cut", "page")) {
-            try (TestVm vm = new TestVm(kernel, BLOCKS, strategy, false)) {
+            try (TestVm vm = new TestVm(kernel, BLOCKS, strategy, false, ioas -> {})) {
                 assertEquals(3, vm.mapper.counters().mapIoctls());
                 assertEquals(40 * PAGE, vm.mapper.counters().mappedBytes());
                 Outcome outcome = vm.convert(0, PAGE, true);

@@ -20,6 +20,7 @@ import dev.alcove.vfio.VfioDmaMapper;
 import java.util.ArrayDeque;
 import java.util.Deque;
 import java.util.List;
+import java.util.function.Consumer;
 import java.util.function.Function;
 
 /** A VM without vCPUs: memory, conversions, and an I/O address space that follows them. */
@@ -27,23 +28,33 @@ final class TestVm implements AutoCloseable {
     static final int SW_PROTECTED_VM = 1;
 
     private final Deque<AutoCloseable> resources = new ArrayDeque<>();
+    final Vm vm;
+    final Ioas ioas;
     final GuestMemory memory;
     final ConversionEngine engine;
     final VfioDmaMapper mapper;
     final InvariantChecker checker;
 
     TestVm(Syscalls syscalls, List<GpaRange> blocks, String strategy) {
-        this(syscalls, blocks, strategy, true);
+        this(syscalls, blocks, strategy, true, attached -> {});
     }
 
-    TestVm(Syscalls syscalls, List<GpaRange> blocks, String strategy, boolean confidential) {
+    /** A VM whose I/O address space gets a device, after the strategy has prepared it and before anything is mapped. */
+    TestVm(
+            Syscalls syscalls,
+            List<GpaRange> blocks,
+            String strategy,
+            boolean confidential,
+            Consumer<Ioas> attach) {
         try {
-            Vm vm = own(own(Kvm.open(syscalls)).createVm(confidential ? SW_PROTECTED_VM : 0));
+            vm = own(own(Kvm.open(syscalls)).createVm(confidential ? SW_PROTECTED_VM : 0));
             memory = own(GuestMemory.create(vm, new RamLayout(blocks), confidential));
             engine = new ConversionEngine(vm, memory);
-            Ioas ioas = own(own(IommuFd.open(syscalls)).ioasAlloc());
+            ioas = own(own(IommuFd.open(syscalls)).ioasAlloc());
             Function<Ioas, MapStrategy> maker = strategy.equals("cut") ? CutStrategy::prepare : PageStrategy::new;
-            mapper = own(new VfioDmaMapper(maker.apply(ioas)));
+            MapStrategy prepared = maker.apply(ioas);
+            attach.accept(ioas);
+            mapper = own(new VfioDmaMapper(prepared));
             for (RamBlock block : memory.blocks()) {
                 Outcome outcome =
                         mapper.add(block.discards(), new Iova(block.range().start().value()), block.hva());

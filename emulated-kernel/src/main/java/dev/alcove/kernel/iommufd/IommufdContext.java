@@ -105,6 +105,9 @@ public final class IommufdContext extends OpenFile {
 
     @Override
     public Mapping map(Task task, long offset, long length, int protection, int flags) {
+        if (!module.profile().atLeast(6, 17)) {
+            return new Mapping.Refused(Errno.ENODEV);
+        }
         if ((flags & Linux.MAP_SHARED) == 0) {
             return new Mapping.Refused(Errno.EINVAL);
         }

@@ -1,0 +1,270 @@
+// SPDX-License-Identifier: Apache-2.0
+package dev.alcove.kernel.gmem;
+
+import dev.alcove.kernel.KernelProfile;
+import dev.alcove.kernel.file.Mapping;
+import dev.alcove.kernel.file.OpenFile;
+import dev.alcove.kernel.file.Stat;
+import dev.alcove.kernel.mm.PageStore;
+import dev.alcove.kernel.mm.PhysicalMemory;
+import dev.alcove.kernel.task.Task;
+import dev.alcove.sys.Errno;
+import dev.alcove.sys.Linux;
+import java.util.ArrayList;
+import java.util.List;
+import java.util.Map;
+import java.util.TreeMap;
+import java.util.concurrent.locks.ReentrantLock;
+
+/**
+ * A guest_memfd ({@code KVM_CREATE_GUEST_MEMFD}): guest memory that user space holds by descriptor, and may map only if
+ * the file was made with {@link #FLAG_MMAP}, and touch only if it was made with {@link #FLAG_INIT_SHARED} as well.
+ *
+ * <p>The file pins its virtual machine; a slot bound to it does not pin the file.
+ *
+ * <p>Lock: one per file ({@code filemap_invalidate_lock}), guards the bindings and excludes punches, bindings and
+ * release from each other. Order: the machine's slots lock, this lock, address spaces, page store, mmu lock. Faults of
+ * vCPUs do not take it: they look at the invalidation sequence instead.
+ */
+public final class GuestMemfd extends OpenFile {
+    /** GUEST_MEMFD_FLAG_MMAP. */
+    public static final long FLAG_MMAP = 1;
+
+    /** GUEST_MEMFD_FLAG_INIT_SHARED. */
+    public static final long FLAG_INIT_SHARED = 2;
+
+    /** A bound range of the file. */
+    private record Binding(long first, long count, GmemSlot slot) {
+        long end() {
+            return first + count;
+        }
+    }
+
+    private final KernelProfile profile;
+    private final GmemOwner owner;
+    private final long size;
+    private final long flags;
+    private final long inode;
+    private final PageStore store;
+    private final ReentrantLock lock = new ReentrantLock();
+
+    /** By first page; disjoint. */
+    private final TreeMap<Long, Binding> bindings = new TreeMap<>();
+
+    private boolean released;
+
+    /**
+     * @param owner whose reference has been taken for this file
+     * @param size bytes, positive, page aligned
+     * @param flags {@code FLAG_} bits
+     */
+    public GuestMemfd(
+            KernelProfile profile, PhysicalMemory memory, GmemOwner owner, long size, long flags, long inode) {
+        super(Linux.O_RDWR | Linux.O_LARGEFILE);
+        this.profile = profile;
+        this.owner = owner;
+        this.size = size;
+        this.flags = flags;
+        this.inode = inode;
+        this.store = new PageStore(memory, size >>> Linux.PAGE_SHIFT, (flags & FLAG_INIT_SHARED) != 0);
+    }
+
+    /** Whether this file was made for that machine. */
+    public boolean ownedBy(GmemOwner candidate) {
+        return owner == candidate;
+    }
+
+    /** Bytes. */
+    public long size() {
+        return size;
+    }
+
+    /** The flags it was made with. */
+    public long createFlags() {
+        return flags;
+    }
+
+    /** Whether user space may map it; a slot bound to such a file takes all its memory from it. */
+    public boolean mappable() {
+        return (flags & FLAG_MMAP) != 0;
+    }
+
+    /**
+     * The frame of a page ({@code kvm_gmem_get_pfn}), allocated and zeroed when there is none. No reference is taken:
+     * the caller detects invalidations.
+     *
+     * @return the frame, or a negated errno
+     */
+    public long frame(long index) {
+        return store.frame(index);
+    }
+
+    /** The frame of a page, or -1 when it has none yet. */
+    public long frameIfPresent(long index) {
+        return store.frameIfPresent(index);
+    }
+
+    /** Pages that have a frame. */
+    public long present() {
+        return store.present();
+    }
+
+    /**
+     * Binds a range to a slot ({@code kvm_gmem_bind}).
+     *
+     * @param offset bytes, page aligned
+     * @param length bytes, page aligned, positive
+     * @return 0; {@code -EINVAL} where the range leaves the file; {@code -EEXIST} where a part is bound already;
+     *     {@code -EBADF} when the file has just been closed
+     */
+    public int bind(GmemSlot slot, long offset, long length) {
+        // Linux 6.18 compares the signed sum, so that one which overflows passes.
+        boolean outside = profile.guestMemfdOffsetOverflow()
+                ? offset < 0 || offset + length > size
+                : Long.compareUnsigned(offset + length, size) > 0 || offset < 0;
+        if (outside) {
+            return -Errno.EINVAL;
+        }
+        long first = offset >>> Linux.PAGE_SHIFT;
+        long count = length >>> Linux.PAGE_SHIFT;
+        lock.lock();
+        try {
+            if (released) {
+                return -Errno.EBADF;
+            }
+            Map.Entry<Long, Binding> before = bindings.lowerEntry(first + count);
+            if (before != null && before.getValue().end() > first) {
+                return -Errno.EEXIST;
+            }
+            bindings.put(first, new Binding(first, count, slot));
+            return 0;
+        } finally {
+            lock.unlock();
+        }
+    }
+
+    /** Undoes a binding, unless the file has been released meanwhile. */
+    public void unbind(GmemSlot slot) {
+        lock.lock();
+        try {
+            bindings.values().removeIf(binding -> binding.slot == slot);
+        } finally {
+            lock.unlock();
+        }
+    }
+
+    /** fallocate(2): KEEP_SIZE allocates, KEEP_SIZE with PUNCH_HOLE frees. The VFS has made its own checks. */
+    @Override
+    public int fallocate(Task task, int mode, long offset, long length) {
+        if ((mode & Linux.FALLOC_FL_KEEP_SIZE) == 0
+                || (mode & ~(Linux.FALLOC_FL_KEEP_SIZE | Linux.FALLOC_FL_PUNCH_HOLE)) != 0) {
+            return -Errno.EOPNOTSUPP;
+        }
+        if (((offset | length) & Linux.PAGE_SIZE - 1) != 0) {
+            return -Errno.EINVAL;
+        }
+        if ((mode & Linux.FALLOC_FL_PUNCH_HOLE) != 0) {
+            punch(offset >>> Linux.PAGE_SHIFT, length >>> Linux.PAGE_SHIFT);
+            return 0;
+        }
+        return allocate(task, offset, length);
+    }
+
+    private int allocate(Task task, long offset, long length) {
+        if (offset + length > size) {
+            return -Errno.EINVAL;
+        }
+        lock.lock();
+        try {
+            long end = (offset + length) >>> Linux.PAGE_SHIFT;
+            for (long index = offset >>> Linux.PAGE_SHIFT; index < end; index++) {
+                if ((task.signals().pending() & ~task.signals().blocked()) != 0) {
+                    return -Errno.EINTR;
+                }
+                long frame = store.frame(index);
+                if (frame < 0) {
+                    return (int) frame;
+                }
+            }
+            return 0;
+        } finally {
+            lock.unlock();
+        }
+    }
+
+    private void punch(long first, long count) {
+        lock.lock();
+        try {
+            List<Binding> affected = overlapping(first, count);
+            affected.forEach(binding -> start(binding, first, count));
+            store.punch(first, count);
+            affected.forEach(binding -> end(binding, first, count));
+        } finally {
+            lock.unlock();
+        }
+    }
+
+    private List<Binding> overlapping(long first, long count) {
+        List<Binding> found = new ArrayList<>();
+        for (Binding binding : bindings.headMap(first + count, false).descendingMap().values()) {
+            if (binding.end() <= first) {
+                break;
+            }
+            found.add(binding);
+        }
+        return found;
+    }
+
+    private static void start(Binding binding, long first, long count) {
+        long from = Math.max(first, binding.first);
+        binding.slot.invalidateStart(from - binding.first, Math.min(first + count, binding.end()) - from);
+    }
+
+    private static void end(Binding binding, long first, long count) {
+        long from = Math.max(first, binding.first);
+        binding.slot.invalidateEnd(from - binding.first, Math.min(first + count, binding.end()) - from);
+    }
+
+    /** mmap(2): shared only, and only with {@link #FLAG_MMAP}; the length is not compared with the file's. */
+    @Override
+    public Mapping map(Task task, long offset, long length, int protection, int mapFlags) {
+        if (!mappable()) {
+            return new Mapping.Refused(Errno.ENODEV);
+        }
+        if (profile.guestMemfdOwnFileSystem() && (protection & Linux.PROT_EXEC) != 0) {
+            return new Mapping.Refused(Errno.EPERM);
+        }
+        if ((mapFlags & Linux.MAP_TYPE) == Linux.MAP_PRIVATE) {
+            return new Mapping.Refused(Errno.EINVAL);
+        }
+        return new Mapping.Pages(store, offset >>> Linux.PAGE_SHIFT);
+    }
+
+    /** {@code st_blocks} stays zero whatever is allocated. */
+    @Override
+    public Stat stat() {
+        return new Stat(inode, Stat.S_IFREG | 0600, size, 0);
+    }
+
+    /**
+     * The last reference is gone, of descriptors and of mappings: no slot reaches the memory any more, and it is freed.
+     */
+    @Override
+    protected void release() {
+        lock.lock();
+        try {
+            released = true;
+            for (Binding binding : bindings.values()) {
+                binding.slot.unbound();
+                binding.slot.invalidateStart(0, binding.count);
+                binding.slot.invalidateEnd(0, binding.count);
+            }
+            bindings.clear();
+            store.close();
+        } finally {
+            lock.unlock();
+        }
+        owner.released(this);
+        owner.put();
+    }
+}

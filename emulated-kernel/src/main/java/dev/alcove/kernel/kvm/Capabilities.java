@@ -1,0 +1,70 @@
+// SPDX-License-Identifier: Apache-2.0
+package dev.alcove.kernel.kvm;
+
+import dev.alcove.kernel.KernelProfile;
+import dev.alcove.kernel.gmem.GuestMemfd;
+import org.jspecify.annotations.Nullable;
+
+/** KVM_CHECK_EXTENSION, on /dev/kvm and on a machine. */
+final class Capabilities {
+    static final int EXIT_HYPERCALL = 201;
+    static final int SPLIT_IRQCHIP = 121;
+    static final int X2APIC_API = 129;
+    static final int HALT_POLL = 182;
+
+    /** The hypercalls that may leave to user space: bit 12, KVM_HC_MAP_GPA_RANGE. */
+    static final int HYPERCALL_EXITS = 1 << 12;
+
+    /** KVM_X2APIC_API_VALID_FLAGS. */
+    static final long X2APIC_FLAGS = 3;
+
+    /** KVM_MAX_VCPUS. */
+    static final int MOST_VCPUS = 1024;
+
+    /** KVM_MAX_VCPU_IDS. */
+    static final int MOST_VCPU_IDS = 4096;
+
+    /** KVM_X86_DEFAULT_VM and KVM_X86_SW_PROTECTED_VM, as a mask. */
+    static final int VM_TYPES = 3;
+
+    private Capabilities() {}
+
+    /** @param vm the machine that is asked, or null for /dev/kvm */
+    static int check(KernelProfile profile, @Nullable Vm vm, long capability) {
+        if (capability < 0 || capability > 1 << 16) {
+            return 0;
+        }
+        return switch ((int) capability) {
+            // HLT, USER_MEMORY, SET_TSS_ADDR, EXT_CPUID, MP_STATE, SYNC_MMU, DESTROY_MEMORY_REGION_WORKS, USER_NMI,
+            // JOIN_MEMORY_REGIONS_WORKS, IRQFD, SET_BOOT_CPU_ID, SET_IDENTITY_MAP_ADDR, INTERNAL_ERROR_DATA,
+            // VCPU_EVENTS, DEBUGREGS, GET_TSC_KHZ, TSC_DEADLINE_TIMER, SIGNAL_MSI, READONLY_MEM, ENABLE_CAP_VM,
+            // CHECK_EXTENSION_VM, SPLIT_IRQCHIP, IMMEDIATE_EXIT, USER_MEMORY2, MEMORY_FAULT_INFO
+            case 1, 3, 4, 7, 14, 16, 21, 22, 30, 32, 34, 37, 40, 41, 50, 61, 72, 77, 81, 98, 105, SPLIT_IRQCHIP, 136,
+                    231, 232 -> 1;
+            case 9 -> Runtime.getRuntime().availableProcessors();
+            case 10 -> MemoryRegion.MOST_SLOTS;
+            case 25 -> Irqchip.MOST_ROUTES;
+            case 66 -> MOST_VCPUS;
+            case 128 -> MOST_VCPU_IDS;
+            case X2APIC_API -> (int) X2APIC_FLAGS;
+            case HALT_POLL -> 1;
+            case EXIT_HYPERCALL -> HYPERCALL_EXITS;
+            case 233 -> vm == null || vm.hasPrivateMemory() ? (int) Vm.ATTRIBUTE_PRIVATE : 0;
+            case 234 -> profile.guestMemfdMmap() || vm == null || vm.hasPrivateMemory() ? 1 : 0;
+            case 235 -> VM_TYPES;
+            case 236 -> 1;
+            case 244 -> (int) gmemFlags(profile, vm);
+            default -> 0;
+        };
+    }
+
+    /** The flags that KVM_CREATE_GUEST_MEMFD takes. */
+    static long gmemFlags(KernelProfile profile, @Nullable Vm vm) {
+        if (!profile.guestMemfdMmap()) {
+            return 0;
+        }
+        return vm == null || !vm.hasPrivateMemory()
+                ? GuestMemfd.FLAG_MMAP | GuestMemfd.FLAG_INIT_SHARED
+                : GuestMemfd.FLAG_MMAP;
+    }
+}

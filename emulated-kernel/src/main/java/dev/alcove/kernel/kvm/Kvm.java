@@ -1,0 +1,182 @@
+// SPDX-License-Identifier: Apache-2.0
+package dev.alcove.kernel.kvm;
+
+import dev.alcove.bindings.kvm.kvm_cpuid2;
+import dev.alcove.bindings.kvm.kvm_cpuid_entry2;
+import dev.alcove.kernel.KernelProfile;
+import dev.alcove.kernel.file.OpenFile;
+import dev.alcove.kernel.gmem.GuestMemfd;
+import dev.alcove.kernel.mm.AddressSpace;
+import dev.alcove.kernel.mm.Allocator;
+import dev.alcove.kernel.mm.PhysicalMemory;
+import dev.alcove.kernel.task.Task;
+import dev.alcove.kernel.task.UserMemory;
+import dev.alcove.sys.Errno;
+import dev.alcove.sys.Linux;
+import java.lang.foreign.MemorySegment;
+import java.util.ArrayList;
+import java.util.List;
+import java.util.concurrent.ConcurrentLinkedQueue;
+import java.util.concurrent.CopyOnWriteArrayList;
+import java.util.concurrent.atomic.AtomicLong;
+import org.jspecify.annotations.Nullable;
+
+/**
+ * The KVM of one kernel: the driver behind /dev/kvm.
+ *
+ * <p>The public methods but {@link #open} only look; they are for reports and tests, and may be called from any thread.
+ */
+public final class Kvm {
+    /** One tick of the time stamp counter is a nanosecond. */
+    static final int TSC_KHZ = 1_000_000;
+
+    /** First inode number of what this driver opens. */
+    private static final long FIRST_INODE = 1L << 32;
+
+    private static final int MOST_TROUBLES = 100;
+
+    /**
+     * Guest physical addresses that are private.
+     *
+     * @param start bytes
+     * @param end bytes, exclusive
+     */
+    public record PrivateRange(long start, long end) {}
+
+    private final KernelProfile profile;
+    private final PhysicalMemory memory;
+    private final Allocator allocator;
+    private final List<Vm> vms = new CopyOnWriteArrayList<>();
+    private final AtomicLong inodes = new AtomicLong(FIRST_INODE);
+
+    /** Instructions of machines that are gone. */
+    private final AtomicLong retired = new AtomicLong();
+
+    private final ConcurrentLinkedQueue<String> troubles = new ConcurrentLinkedQueue<>();
+
+    /** A driver that takes guest memory from {@code memory}. */
+    public Kvm(KernelProfile profile, PhysicalMemory memory, Allocator allocator) {
+        this.profile = profile;
+        this.memory = memory;
+        this.allocator = allocator;
+    }
+
+    /** open(2) of /dev/kvm. */
+    public long open(Task task, int flags) {
+        return task.install(
+                new KvmFile(this, flags & (Linux.O_ACCMODE | Linux.O_NONBLOCK) | Linux.O_LARGEFILE, nextInode()),
+                (flags & Linux.O_CLOEXEC) != 0);
+    }
+
+    KernelProfile profile() {
+        return profile;
+    }
+
+    PhysicalMemory memory() {
+        return memory;
+    }
+
+    Allocator allocator() {
+        return allocator;
+    }
+
+    long nextInode() {
+        return inodes.getAndIncrement();
+    }
+
+    Vm create(int type, AddressSpace mm) {
+        Vm vm = new Vm(this, type, mm);
+        vms.add(vm);
+        return vm;
+    }
+
+    void gone(Vm vm) {
+        retired.addAndGet(vm.instructions());
+        vms.remove(vm);
+    }
+
+    void trouble(String what) {
+        if (troubles.size() < MOST_TROUBLES) {
+            troubles.add(what);
+        }
+    }
+
+    /** Writes a CPUID table back to {@code struct kvm_cpuid2}; 0 or {@code -EFAULT}. */
+    static long copyCpuid(UserMemory user, long argument, MemorySegment head, CpuidTable table) {
+        MemorySegment entries = UserCopy.struct(table.size() * kvm_cpuid_entry2.sizeof());
+        table.write(entries);
+        kvm_cpuid2.nent(head, table.size());
+        boolean copied = user.copyOut(argument, head) == 0
+                && (table.size() == 0 || user.copyOut(argument + kvm_cpuid2.sizeof(), entries) == 0);
+        return copied ? 0 : -Errno.EFAULT;
+    }
+
+    /** Guest instructions executed by all machines, closed ones too. */
+    public long instructions() {
+        long sum = retired.get();
+        for (Vm vm : vms) {
+            sum += vm.instructions();
+        }
+        return sum;
+    }
+
+    /** Machines that exist. */
+    public int machines() {
+        return vms.size();
+    }
+
+    /** What the emulator itself could not do, one line each, the oldest first; empty when all is well. */
+    public List<String> troubles() {
+        return new ArrayList<>(troubles);
+    }
+
+    private static @Nullable Vm vm(Task task, int vmFd) {
+        OpenFile file = task.file(vmFd);
+        return file instanceof VmFile vmFile ? vmFile.vm() : null;
+    }
+
+    /**
+     * The private ranges of a machine, in order and disjoint.
+     *
+     * @param vmFd descriptor of the machine in the task's process
+     */
+    public List<PrivateRange> privateRanges(Task task, int vmFd) {
+        Vm vm = vm(task, vmFd);
+        List<PrivateRange> ranges = new ArrayList<>();
+        if (vm != null) {
+            for (MemoryAttributes.Interval interval : vm.attributes().intervals()) {
+                ranges.add(new PrivateRange(interval.first() << 12, interval.end() << 12));
+            }
+        }
+        return ranges;
+    }
+
+    /** Whether a guest physical address is private. */
+    public boolean isPrivate(Task task, int vmFd, long gpa) {
+        Vm vm = vm(task, vmFd);
+        return vm != null && vm.isPrivate(gpa >>> 12);
+    }
+
+    /** The frame behind a page of a guest_memfd, or -1 when there is none, or the descriptor is another file's. */
+    public long gmemFrame(Task task, int gmemFd, long index) {
+        return task.file(gmemFd) instanceof GuestMemfd gmem ? gmem.frameIfPresent(index) : -1;
+    }
+
+    /** The frames that hold guest_memfd memory of a machine, in no order: what no device may reach while it is private. */
+    public List<Long> gmemFrames(Task task, int vmFd) {
+        Vm vm = vm(task, vmFd);
+        List<Long> frames = new ArrayList<>();
+        if (vm != null) {
+            for (GuestMemfd gmem : vm.gmems()) {
+                long pages = gmem.size() >>> Linux.PAGE_SHIFT;
+                for (long index = 0; index < pages; index++) {
+                    long frame = gmem.frameIfPresent(index);
+                    if (frame >= 0) {
+                        frames.add(frame);
+                    }
+                }
+            }
+        }
+        return frames;
+    }
+}

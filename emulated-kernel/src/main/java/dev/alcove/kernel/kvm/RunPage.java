@@ -1,0 +1,182 @@
+// SPDX-License-Identifier: Apache-2.0
+package dev.alcove.kernel.kvm;
+
+import dev.alcove.bindings.kvm.kvm_run;
+import dev.alcove.kernel.mm.PageStore;
+import dev.alcove.kernel.mm.PhysicalMemory;
+import dev.alcove.sys.Linux;
+import java.lang.foreign.MemorySegment;
+import java.lang.foreign.ValueLayout;
+import org.jspecify.annotations.Nullable;
+
+/**
+ * What a vCPU shares with user space by mmap: {@code struct kvm_run}, the page for port data, the page for coalesced
+ * MMIO (unused). User space may write anywhere at any time, so nothing that is read here is trusted.
+ */
+final class RunPage {
+    /** Bytes that KVM_GET_VCPU_MMAP_SIZE answers. */
+    static final int SIZE = 3 * Linux.PAGE_SIZE;
+
+    static final int EXIT_UNKNOWN = 0;
+    static final int EXIT_IO = 2;
+    static final int EXIT_HYPERCALL = 3;
+    static final int EXIT_HLT = 5;
+    static final int EXIT_MMIO = 6;
+    static final int EXIT_IRQ_WINDOW_OPEN = 7;
+    static final int EXIT_SHUTDOWN = 8;
+    static final int EXIT_FAIL_ENTRY = 9;
+    static final int EXIT_INTR = 10;
+    static final int EXIT_INTERNAL_ERROR = 17;
+    static final int EXIT_MEMORY_FAULT = 39;
+
+    /** KVM_INTERNAL_ERROR_EMULATION. */
+    static final int EMULATION = 1;
+
+    /** KVM_INTERNAL_ERROR_UNEXPECTED_EXIT_REASON. */
+    static final int UNEXPECTED_EXIT = 4;
+
+    private static final long PRIVATE_FAULT = 1 << 3;
+
+    private final PageStore store;
+    private final MemorySegment run;
+    private final MemorySegment data;
+
+    private RunPage(PageStore store, MemorySegment run, MemorySegment data) {
+        this.store = store;
+        this.run = run;
+        this.data = data;
+    }
+
+    /** Allocates the pages; null when there is no memory. */
+    static @Nullable RunPage allocate(PhysicalMemory memory) {
+        PageStore store = new PageStore(memory, SIZE / Linux.PAGE_SIZE, true);
+        long first = store.frame(0);
+        long second = store.frame(1);
+        if (first < 0 || second < 0) {
+            store.close();
+            return null;
+        }
+        return new RunPage(store, view(memory, first), view(memory, second));
+    }
+
+    private static MemorySegment view(PhysicalMemory memory, long frame) {
+        return MemorySegment.ofAddress(memory.address(frame)).reinterpret(Linux.PAGE_SIZE);
+    }
+
+    PageStore store() {
+        return store;
+    }
+
+    boolean immediateExit() {
+        return kvm_run.immediate_exit(run) != 0;
+    }
+
+    boolean wantsInterruptWindow() {
+        return kvm_run.request_interrupt_window(run) != 0;
+    }
+
+    /** Whether user space asks for register synchronisation, which is not offered. */
+    boolean wantsRegisters() {
+        return kvm_run.kvm_valid_regs(run) != 0 || kvm_run.kvm_dirty_regs(run) != 0;
+    }
+
+    long cr8() {
+        return kvm_run.cr8(run);
+    }
+
+    void begin() {
+        kvm_run.flags(run, (short) 0);
+    }
+
+    void exit(int reason) {
+        kvm_run.exit_reason(run, reason);
+    }
+
+    /** What is true of the vCPU at every return to user space. */
+    void save(boolean interruptFlag, boolean readyForInterrupt, long cr8, long apicBase) {
+        kvm_run.if_flag(run, (byte) (interruptFlag ? 1 : 0));
+        kvm_run.ready_for_interrupt_injection(run, (byte) (readyForInterrupt ? 1 : 0));
+        kvm_run.cr8(run, cr8);
+        kvm_run.apic_base(run, apicBase);
+    }
+
+    /** KVM_EXIT_IO of one element; its data is at the start of the second page. */
+    void io(boolean write, int port, int size, long value) {
+        MemorySegment io = kvm_run.io(run);
+        kvm_run.io.direction(io, (byte) (write ? 1 : 0));
+        kvm_run.io.size(io, (byte) size);
+        kvm_run.io.port(io, (short) port);
+        kvm_run.io.count(io, 1);
+        kvm_run.io.data_offset(io, Linux.PAGE_SIZE);
+        if (write) {
+            data.set(ValueLayout.JAVA_LONG, 0, value);
+        }
+        exit(EXIT_IO);
+    }
+
+    /** What user space has put in for a read, {@code size} bytes. */
+    long ioData(int size) {
+        return data.get(ValueLayout.JAVA_LONG, 0) & -1L >>> 64 - size * 8;
+    }
+
+    /** KVM_EXIT_MMIO. */
+    void mmio(boolean write, long gpa, int size, long value) {
+        MemorySegment mmio = kvm_run.mmio(run);
+        kvm_run.mmio.phys_addr(mmio, gpa);
+        mmio.set(ValueLayout.JAVA_LONG_UNALIGNED, kvm_run.mmio.data$offset(), write ? value : 0);
+        kvm_run.mmio.len(mmio, size);
+        kvm_run.mmio.is_write(mmio, (byte) (write ? 1 : 0));
+        exit(EXIT_MMIO);
+    }
+
+    long mmioData(int size) {
+        return kvm_run.mmio(run).get(ValueLayout.JAVA_LONG_UNALIGNED, kvm_run.mmio.data$offset())
+                & -1L >>> 64 - size * 8;
+    }
+
+    /** KVM_EXIT_HYPERCALL for KVM_HC_MAP_GPA_RANGE. */
+    void mapGpaRange(long gpa, long pages, long attributes, boolean longMode) {
+        MemorySegment hypercall = kvm_run.hypercall(run);
+        kvm_run.hypercall.nr(hypercall, Hypercalls.MAP_GPA_RANGE);
+        kvm_run.hypercall.args(hypercall, 0, gpa);
+        kvm_run.hypercall.args(hypercall, 1, pages);
+        kvm_run.hypercall.args(hypercall, 2, attributes);
+        kvm_run.hypercall.ret(hypercall, 0);
+        kvm_run.hypercall.flags(hypercall, longMode ? 1 : 0);
+        exit(EXIT_HYPERCALL);
+    }
+
+    long hypercallResult() {
+        return kvm_run.hypercall.ret(kvm_run.hypercall(run));
+    }
+
+    /** KVM_EXIT_MEMORY_FAULT of one page. */
+    void memoryFault(long gpa, boolean isPrivate) {
+        MemorySegment fault = kvm_run.memory_fault(run);
+        kvm_run.memory_fault.flags(fault, isPrivate ? PRIVATE_FAULT : 0);
+        kvm_run.memory_fault.gpa(fault, gpa);
+        kvm_run.memory_fault.size(fault, Linux.PAGE_SIZE);
+        exit(EXIT_MEMORY_FAULT);
+    }
+
+    /** KVM_EXIT_FAIL_ENTRY: the state cannot be entered. */
+    void failEntry(long reason) {
+        MemorySegment fail = kvm_run.fail_entry(run);
+        kvm_run.fail_entry.hardware_entry_failure_reason(fail, reason);
+        kvm_run.fail_entry.cpu(fail, 0);
+        exit(EXIT_FAIL_ENTRY);
+    }
+
+    /** KVM_EXIT_INTERNAL_ERROR with the bytes of the instruction, as far as they are known. */
+    void internalError(int suberror, byte[] instruction) {
+        MemorySegment failure = kvm_run.emulation_failure(run);
+        kvm_run.emulation_failure.suberror(failure, suberror);
+        int size = Math.min(instruction.length, 15);
+        kvm_run.emulation_failure.ndata(failure, size == 0 ? 1 : 3);
+        kvm_run.emulation_failure.flags(failure, size == 0 ? 0 : 1);
+        failure.asSlice(16, 16).fill((byte) 0);
+        failure.set(ValueLayout.JAVA_BYTE, 16, (byte) size);
+        MemorySegment.copy(instruction, 0, failure, ValueLayout.JAVA_BYTE, 17, size);
+        exit(EXIT_INTERNAL_ERROR);
+    }
+}

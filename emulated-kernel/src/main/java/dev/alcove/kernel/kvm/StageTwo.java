@@ -1,0 +1,303 @@
+// SPDX-License-Identifier: Apache-2.0
+package dev.alcove.kernel.kvm;
+
+import dev.alcove.cpu.GuestBus;
+import dev.alcove.kernel.gmem.GuestMemfd;
+import dev.alcove.kernel.mm.AddressSpace;
+import dev.alcove.kernel.mm.MmuNotifier;
+import dev.alcove.kernel.mm.PhysicalMemory;
+import dev.alcove.sys.Errno;
+import java.util.ArrayList;
+import java.util.List;
+import java.util.concurrent.CopyOnWriteArrayList;
+import java.util.concurrent.locks.Condition;
+import java.util.concurrent.locks.ReentrantLock;
+import org.jspecify.annotations.Nullable;
+
+/**
+ * A machine's translation of guest frames to host addresses, and how it is taken back.
+ *
+ * <p><b>Tables.</b> Each memslot holds its entries. A vCPU that misses in the TLB of its processor finds an entry
+ * without a lock, or makes one ({@link #fault}).
+ *
+ * <p><b>Invalidation</b>, as in Linux. Whoever takes frames away (a punched guest_memfd, a changed attribute, a changed
+ * memslot, an unmapped user range through {@link MmuNotifier}) calls {@code invalidateStart}, changes what it wants to
+ * change, and calls {@code invalidateEnd}. In between no entry is made for the range. A fault takes a snapshot of
+ * {@link #sequence}, looks the frame up without any lock of this class, and enters it with the mmu lock held only if no
+ * invalidation covers it or has ended since the snapshot. So the frame that it found needs no reference.
+ *
+ * <p><b>Processors.</b> A processor remembers host addresses. After entries were removed, {@code invalidateStart} asks
+ * every vCPU for a flush and waits for each that is in guest mode ({@link GuestMode}). A vCPU answers between two
+ * instructions ({@link VcpuBus#attend}), and leaves guest mode before it looks up a frame, serves a device access, or
+ * goes back to user space: nobody waits for a vCPU that could wait for somebody. A vCPU whose flush is asked for while
+ * it looks up a frame must not go on with the instruction, because the instruction may hold other host addresses: the
+ * lookup answers {@code BLOCKED} with {@link VcpuBus#takeRetry} set, and the instruction starts again after the flush.
+ * When {@code invalidateStart} returns, no instruction that began before uses a frame of the range any more; only then
+ * are the frames freed.
+ *
+ * <p>Locks: the mmu lock is a leaf; nobody waits for a vCPU while holding it.
+ */
+final class StageTwo {
+    private final Vm vm;
+    private final AddressSpace mm;
+    private final PhysicalMemory memory;
+    private final Memslots slots;
+    private final List<GuestMode> modes = new CopyOnWriteArrayList<>();
+
+    private final ReentrantLock mmuLock = new ReentrantLock();
+    private final Condition idle = mmuLock.newCondition();
+
+    /** Invalidations that have started and not ended, and the hull of their ranges. Guarded by the mmu lock. */
+    private int inProgress;
+
+    private long rangeStart = Long.MAX_VALUE;
+    private long rangeEnd;
+
+    /** Number of invalidations that have ended. Written with the mmu lock held. */
+    private volatile long sequence;
+
+    StageTwo(Vm vm, AddressSpace mm, PhysicalMemory memory, Memslots slots) {
+        this.vm = vm;
+        this.mm = mm;
+        this.memory = memory;
+        this.slots = slots;
+    }
+
+    /** Adds a vCPU. */
+    void add(GuestMode mode) {
+        modes.add(mode);
+    }
+
+    /** A user address that a device access goes to, or -1 where the guest address is none of a slot. */
+    long deviceAddress(long gpa) {
+        Memslot slot = slots.find(gpa >>> 12);
+        return slot == null || vm.isPrivate(gpa >>> 12) ? -1 : slot.hva(gpa >>> 12) | gpa & 4095;
+    }
+
+    /**
+     * Resolves a guest page for a vCPU that is outside guest mode.
+     *
+     * @return what {@link GuestBus#page} answers
+     */
+    long fault(VcpuBus bus, long gfn, boolean write) {
+        while (true) {
+            long snapshot = awaitQuiet(gfn);
+            boolean isPrivate = vm.isPrivate(gfn);
+            Memslot slot = slots.find(gfn);
+            if (slot == null) {
+                return isPrivate ? bus.memoryFault(gfn, true, Errno.EFAULT) : GuestBus.MMIO;
+            }
+            long pfn;
+            long bits = write ? Memslot.WRITABLE : 0;
+            if (isPrivate || slot.gmemOnly()) {
+                GuestMemfd gmem = slot.gmem();
+                pfn = gmem == null ? -Errno.EFAULT : gmem.frame(slot.gmemIndex(gfn));
+                bits = Memslot.WRITABLE | Memslot.FROM_GMEM;
+            } else if (write && slot.readOnly()) {
+                return GuestBus.READ_ONLY;
+            } else {
+                pfn = mm.faultIn(slot.hva(gfn), write);
+            }
+            if (pfn < 0) {
+                if (sequence != snapshot) {
+                    continue; // the failure may be the invalidation's doing
+                }
+                return refuse(bus, slot, gfn, isPrivate, (int) -pfn);
+            }
+            long address = memory.address(pfn);
+            if (enter(slot, gfn, address | bits, write, snapshot)) {
+                return address;
+            }
+        }
+    }
+
+    private long refuse(VcpuBus bus, Memslot slot, long gfn, boolean isPrivate, int errno) {
+        if (isPrivate || slot.gmemOnly()) {
+            return bus.memoryFault(gfn, isPrivate, errno);
+        }
+        if (mm.deviceAt(slot.hva(gfn)) != null) {
+            return GuestBus.MMIO;
+        }
+        return bus.bareFault(errno);
+    }
+
+    /** Waits until no invalidation covers the frame; answers the sequence. */
+    private long awaitQuiet(long gfn) {
+        mmuLock.lock();
+        try {
+            while (covered(gfn)) {
+                idle.awaitUninterruptibly();
+            }
+            return sequence;
+        } finally {
+            mmuLock.unlock();
+        }
+    }
+
+    private boolean covered(long gfn) {
+        return inProgress > 0 && gfn >= rangeStart && gfn < rangeEnd;
+    }
+
+    private boolean enter(Memslot slot, long gfn, long entry, boolean write, long snapshot) {
+        mmuLock.lock();
+        try {
+            if (slot.dead || sequence != snapshot || covered(gfn)) {
+                return false;
+            }
+            slot.enter(gfn, entry);
+            if (write) {
+                slot.markDirty(gfn);
+            }
+            return true;
+        } finally {
+            mmuLock.unlock();
+        }
+    }
+
+    /** Resolves pages ahead of an access (KVM_PRE_FAULT_MEMORY); 0 or a negated errno. */
+    int preFault(VcpuBus bus, long gfn) {
+        if (slots.find(gfn) == null) {
+            return -Errno.ENOENT;
+        }
+        long page = fault(bus, gfn, false);
+        if (page == GuestBus.BLOCKED) {
+            return -bus.takeFault().errno();
+        }
+        return page == GuestBus.MMIO ? -Errno.EFAULT : 0;
+    }
+
+    /** Takes frames [first, end) of one slot away. */
+    void invalidateStart(Memslot slot, long first, long end) {
+        boolean zapped;
+        mmuLock.lock();
+        try {
+            begin(first, end);
+            zapped = slot.zap(first, end, false);
+        } finally {
+            mmuLock.unlock();
+        }
+        if (zapped) {
+            flush();
+        }
+    }
+
+    /** Takes frames [first, end) of all slots away. */
+    void invalidateStart(long first, long end) {
+        boolean zapped = false;
+        mmuLock.lock();
+        try {
+            begin(first, end);
+            for (Memslot slot : slots.overlapping(first, end)) {
+                zapped |= slot.zap(first, end, false);
+            }
+        } finally {
+            mmuLock.unlock();
+        }
+        if (zapped) {
+            flush();
+        }
+    }
+
+    /** Ends an invalidation. */
+    void invalidateEnd() {
+        mmuLock.lock();
+        try {
+            sequence++;
+            if (--inProgress == 0) {
+                rangeStart = Long.MAX_VALUE;
+                rangeEnd = 0;
+            }
+            idle.signalAll();
+        } finally {
+            mmuLock.unlock();
+        }
+    }
+
+    /** A slot is about to be replaced or deleted: {@link #invalidateStart}, for ever. */
+    void retire(Memslot slot) {
+        mmuLock.lock();
+        try {
+            slot.dead = true;
+        } finally {
+            mmuLock.unlock();
+        }
+        invalidateStart(slot, slot.baseGfn, slot.endGfn());
+    }
+
+    /** Takes the dirty bitmap of a slot, and its entries, so that the next write is seen. Null without a log. */
+    long @Nullable [] takeDirty(Memslot slot) {
+        long[] bits;
+        boolean zapped;
+        mmuLock.lock();
+        try {
+            bits = slot.takeDirty();
+            zapped = slot.zap(slot.baseGfn, slot.endGfn(), false);
+        } finally {
+            mmuLock.unlock();
+        }
+        if (zapped) {
+            flush();
+        }
+        return bits;
+    }
+
+    /** Takes the entries away that came from user addresses [start, end). */
+    private final class UserMappings implements MmuNotifier {
+        @Override
+        public void invalidateStart(long start, long end) {
+            boolean zapped = false;
+            mmuLock.lock();
+            try {
+                // Frames are found out below; an empty hull first, so that invalidateEnd has its counterpart.
+                begin(Long.MAX_VALUE, 0);
+                for (Memslot slot : slots.all()) {
+                    long from = Math.max(start, slot.userspaceAddress);
+                    long to = Math.min(end, slot.userspaceAddress + (slot.pages << 12));
+                    if (Long.compareUnsigned(from, to) < 0) {
+                        long first = slot.baseGfn + (from - slot.userspaceAddress >>> 12);
+                        long last = slot.baseGfn + (to - slot.userspaceAddress + 4095 >>> 12);
+                        rangeStart = Math.min(rangeStart, first);
+                        rangeEnd = Math.max(rangeEnd, last);
+                        zapped |= slot.zap(first, last, true);
+                    }
+                }
+            } finally {
+                mmuLock.unlock();
+            }
+            if (zapped) {
+                flush();
+            }
+        }
+
+        @Override
+        public void invalidateEnd(long start, long end) {
+            StageTwo.this.invalidateEnd();
+        }
+    }
+
+    /** What has to be told of changes of the user's mappings. */
+    MmuNotifier userMappings() {
+        return new UserMappings();
+    }
+
+    private void begin(long first, long end) {
+        if (inProgress++ == 0) {
+            rangeStart = first;
+            rangeEnd = end;
+        } else {
+            rangeStart = Math.min(rangeStart, first);
+            rangeEnd = Math.max(rangeEnd, end);
+        }
+    }
+
+    /** Makes every vCPU forget its translations; returns when none uses an old one. */
+    void flush() {
+        List<GuestMode> running = new ArrayList<>();
+        for (GuestMode mode : modes) {
+            if (mode.request()) {
+                running.add(mode);
+            }
+        }
+        running.forEach(GuestMode::awaitFlush);
+    }
+}

@@ -1,0 +1,191 @@
+// SPDX-License-Identifier: Apache-2.0
+package dev.alcove.kernel.kvm;
+
+import dev.alcove.cpu.Cpu;
+import dev.alcove.cpu.GuestBus;
+import dev.alcove.kernel.mm.DevicePage;
+import dev.alcove.sys.Errno;
+import org.jspecify.annotations.Nullable;
+
+/**
+ * What the processor of one vCPU sees: guest memory through {@link StageTwo}, the local APIC, device registers that the
+ * machine's user has mapped, MSRs and CPUID. All methods but the constructor run on the thread that is in KVM_RUN.
+ */
+final class VcpuBus implements GuestBus {
+    /**
+     * Why a page could not be had.
+     *
+     * @param errno what KVM_RUN answers, positive
+     * @param exit whether it comes with KVM_EXIT_MEMORY_FAULT
+     */
+    record Fault(long gpa, boolean isPrivate, int errno, boolean exit) {}
+
+    private final Vm vm;
+    private final Vcpu vcpu;
+    private final StageTwo stageTwo;
+    private final GuestMode mode;
+
+    /** Where the last lookup ended; its table is empty when it is no longer a slot of the machine. */
+    private @Nullable Memslot last;
+
+    private @Nullable Fault fault;
+    private boolean retry;
+
+    VcpuBus(Vm vm, Vcpu vcpu, GuestMode mode) {
+        this.vm = vm;
+        this.vcpu = vcpu;
+        this.stageTwo = vm.stageTwo();
+        this.mode = mode;
+    }
+
+    @Override
+    public long page(long gpa, boolean write) {
+        long gfn = gpa >>> 12;
+        Memslot slot = last;
+        if (slot == null || !slot.contains(gfn)) {
+            slot = vm.slots().find(gfn);
+            last = slot;
+        }
+        if (slot != null) {
+            // In guest mode an entry that was just seen cannot go before the next attend.
+            long entry = slot.entry(gfn);
+            if (entry != 0 && (!write || (entry & Memslot.WRITABLE) != 0)) {
+                return entry & Memslot.ADDRESS;
+            }
+        }
+        last = null;
+        mode.leave();
+        long answer = stageTwo.fault(this, gfn, write);
+        if (!mode.enter()) {
+            retry = true;
+            fault = null;
+            return BLOCKED;
+        }
+        return answer;
+    }
+
+    /** Notes a fault that user space is told of by KVM_EXIT_MEMORY_FAULT. */
+    long memoryFault(long gfn, boolean isPrivate, int errno) {
+        fault = new Fault(gfn << 12, isPrivate, errno, true);
+        return BLOCKED;
+    }
+
+    /** Notes a fault that user space only sees as an errno: its own mapping is bad. */
+    long bareFault(int errno) {
+        fault = new Fault(0, false, errno, false);
+        return BLOCKED;
+    }
+
+    /** Takes the fault that the last {@link #BLOCKED} stands for. */
+    Fault takeFault() {
+        Fault taken = fault;
+        fault = null;
+        return taken == null ? new Fault(0, false, Errno.EFAULT, false) : taken;
+    }
+
+    /** Whether the last {@link #BLOCKED} only asks to start the instruction again. */
+    boolean takeRetry() {
+        boolean was = retry;
+        retry = false;
+        return was;
+    }
+
+    @Override
+    public boolean mmioRead(long gpa, int size, long[] answer) {
+        Lapic apic = vcpu.lapic();
+        if (apic != null && apic.covers(gpa)) {
+            vcpu.tprToApic();
+            int offset = (int) gpa & 4095;
+            long value = (offset & 15) + size > 4 ? 0 : apic.read(offset >>> 4) >>> 8 * (offset & 15);
+            answer[0] = value & -1L >>> 64 - size * 8;
+            return true;
+        }
+        DevicePage device = device(gpa);
+        if (device == null) {
+            return false;
+        }
+        mode.leave();
+        answer[0] = device.region().read(device.offset() + (gpa & 4095), size);
+        resume();
+        return true;
+    }
+
+    @Override
+    public boolean mmioWrite(long gpa, int size, long value) {
+        Lapic apic = vcpu.lapic();
+        if (apic != null && apic.covers(gpa)) {
+            int offset = (int) gpa & 4095;
+            if (size == 4 && (offset & 15) == 0) {
+                apic.write(offset >>> 4, value & 0xffffffffL);
+                if (offset >>> 4 == Lapic.TPR) {
+                    vcpu.tprFromApic();
+                }
+            }
+            return true;
+        }
+        DevicePage device = device(gpa);
+        if (device == null) {
+            return false;
+        }
+        mode.leave();
+        device.region().write(device.offset() + (gpa & 4095), size, value);
+        resume();
+        return true;
+    }
+
+    private @Nullable DevicePage device(long gpa) {
+        long address = stageTwo.deviceAddress(gpa & -4096L);
+        if (address == -1) {
+            return null;
+        }
+        mode.leave();
+        DevicePage device = vm.mm().deviceAt(address);
+        resume();
+        return device;
+    }
+
+    /** Back to guest mode in the middle of an instruction that holds no host address. */
+    private void resume() {
+        while (!mode.enter()) {
+            vcpu.cpu().flushTranslations();
+            mode.acknowledge();
+        }
+    }
+
+    /** No port is served in the kernel. */
+    @Override
+    public boolean portRead(int port, int size, long[] answer) {
+        return false;
+    }
+
+    @Override
+    public boolean portWrite(int port, int size, long value) {
+        return false;
+    }
+
+    @Override
+    public boolean msrRead(int index, long[] answer) {
+        return vcpu.msrs().guestRead(index, answer);
+    }
+
+    @Override
+    public boolean msrWrite(int index, long value) {
+        return vcpu.msrs().guestWrite(index, value);
+    }
+
+    @Override
+    public void cpuid(int leaf, int subleaf, int[] result) {
+        vcpu.cpuid().query(leaf, subleaf, result);
+    }
+
+    @Override
+    public long tsc() {
+        return vm.tsc();
+    }
+
+    @Override
+    public boolean attend(Cpu cpu) {
+        resume();
+        return vcpu.attend(cpu);
+    }
+}

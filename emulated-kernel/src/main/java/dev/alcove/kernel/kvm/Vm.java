@@ -1,0 +1,201 @@
+// SPDX-License-Identifier: Apache-2.0
+package dev.alcove.kernel.kvm;
+
+import dev.alcove.kernel.KernelProfile;
+import dev.alcove.kernel.gmem.GmemOwner;
+import dev.alcove.kernel.gmem.GuestMemfd;
+import dev.alcove.kernel.mm.AddressSpace;
+import dev.alcove.kernel.mm.MmuNotifier;
+import dev.alcove.kernel.mm.PhysicalMemory;
+import java.util.List;
+import java.util.concurrent.CopyOnWriteArrayList;
+import java.util.concurrent.atomic.AtomicInteger;
+import java.util.concurrent.locks.ReentrantLock;
+
+/**
+ * A virtual machine ({@code struct kvm}). The machine's descriptor, every vCPU's and every guest_memfd's hold a
+ * reference; with the last one it goes.
+ *
+ * <p>Locks, outer to inner: a vCPU's mutex, {@link #lock} (creation of vCPUs, capabilities), {@link #slotsLock}
+ * (memslots, attributes), the lock of a guest_memfd, address spaces, page stores, the mmu lock of {@link StageTwo}.
+ */
+final class Vm implements GmemOwner {
+    /** KVM_MEMORY_ATTRIBUTE_PRIVATE. */
+    static final long ATTRIBUTE_PRIVATE = 1 << 3;
+
+    /** KVM_X86_SW_PROTECTED_VM. */
+    static final int SW_PROTECTED = 1;
+
+    final ReentrantLock lock = new ReentrantLock();
+    final ReentrantLock slotsLock = new ReentrantLock();
+    private final Kvm kvm;
+    private final int type;
+    private final AddressSpace mm;
+    private final Memslots slots = new Memslots();
+    private final MemoryAttributes attributes = new MemoryAttributes();
+    private final StageTwo stageTwo;
+    private final MmuNotifier notifier;
+    private final Irqchip irqchip = new Irqchip();
+
+    /** Closing a vCPU's descriptor does not take it out: its number stays used. */
+    private final List<Vcpu> vcpus = new CopyOnWriteArrayList<>();
+    private final List<GuestMemfd> gmems = new CopyOnWriteArrayList<>();
+    private final AtomicInteger references = new AtomicInteger(1);
+    private final long boot = System.nanoTime();
+    private volatile boolean splitIrqchip;
+    private volatile long hypercallExits;
+
+    /** Guarded by {@link #lock}. */
+    private int bootCpuId;
+
+    Vm(Kvm kvm, int type, AddressSpace mm) {
+        this.kvm = kvm;
+        this.type = type;
+        this.mm = mm;
+        stageTwo = new StageTwo(this, mm, kvm.memory(), slots);
+        notifier = stageTwo.userMappings();
+        mm.register(notifier);
+    }
+
+    void get() {
+        references.incrementAndGet();
+    }
+
+    @Override
+    public void put() {
+        if (references.decrementAndGet() == 0) {
+            mm.unregister(notifier);
+            irqchip.bus().stop();
+            kvm.gone(this);
+            vcpus.forEach(vcpu -> vcpu.runPage().store().close());
+        }
+    }
+
+    @Override
+    public void released(GuestMemfd file) {
+        gmems.remove(file);
+    }
+
+    void created(GuestMemfd file) {
+        gmems.add(file);
+    }
+
+    List<GuestMemfd> gmems() {
+        return gmems;
+    }
+
+    KernelProfile profile() {
+        return kvm.profile();
+    }
+
+    PhysicalMemory memory() {
+        return kvm.memory();
+    }
+
+    AddressSpace mm() {
+        return mm;
+    }
+
+    Memslots slots() {
+        return slots;
+    }
+
+    MemoryAttributes attributes() {
+        return attributes;
+    }
+
+    StageTwo stageTwo() {
+        return stageTwo;
+    }
+
+    Irqchip irqchip() {
+        return irqchip;
+    }
+
+    List<Vcpu> vcpus() {
+        return vcpus;
+    }
+
+    int type() {
+        return type;
+    }
+
+    /** Whether pages of this machine can be private. */
+    boolean hasPrivateMemory() {
+        return type == SW_PROTECTED;
+    }
+
+    /** Whether a memslot may have a guest_memfd: since 6.18 in every machine. */
+    boolean allowsGmem() {
+        return hasPrivateMemory() || profile().guestMemfdMmap();
+    }
+
+    /** Whether a guest frame is private. */
+    boolean isPrivate(long gfn) {
+        return type == SW_PROTECTED && attributes.isPrivate(gfn);
+    }
+
+    boolean splitIrqchip() {
+        return splitIrqchip;
+    }
+
+    void setSplitIrqchip() {
+        splitIrqchip = true;
+    }
+
+    long hypercallExits() {
+        return hypercallExits;
+    }
+
+    void setHypercallExits(long mask) {
+        hypercallExits = mask;
+    }
+
+    int bootCpuId() {
+        return bootCpuId;
+    }
+
+    void setBootCpuId(int id) {
+        bootCpuId = id;
+    }
+
+    /** Time stamp counter of the machine: nanoseconds since it was made. */
+    long tsc() {
+        return System.nanoTime() - boot;
+    }
+
+    long nextInode() {
+        return kvm.nextInode();
+    }
+
+    boolean charge(String what) {
+        return kvm.allocator().charge(what);
+    }
+
+    void trouble(String what) {
+        kvm.trouble(what);
+    }
+
+    /** Instructions that all vCPUs have executed. */
+    long instructions() {
+        long sum = 0;
+        for (Vcpu vcpu : vcpus) {
+            sum += vcpu.cpu().instructions();
+        }
+        return sum;
+    }
+
+    /** Sets the attribute of guest frames [first, end); the slots lock is held. False without memory. */
+    boolean setAttribute(long first, long end, boolean isPrivate) {
+        if (attributes.uniform(first, end, isPrivate)) {
+            return true;
+        }
+        if (!charge("memory attributes")) {
+            return false;
+        }
+        stageTwo.invalidateStart(first, end);
+        attributes.set(first, end, isPrivate);
+        stageTwo.invalidateEnd();
+        return true;
+    }
+}

@@ -22,7 +22,7 @@ record ApicMessage(int destination, boolean logical, int mode, int vector, boole
 
     /** Decodes a message signalled interrupt; {@code addressHigh} holds destination bits 8 to 31 in x2APIC format. */
     static ApicMessage ofMsi(int addressLow, int addressHigh, int data) {
-        int destination = addressLow >>> 12 & 0xff | addressHigh & 0xffffff00;
+        int destination = (addressLow >>> 12 & 0xff) | (addressHigh & 0xffffff00);
         return new ApicMessage(
                 destination, (addressLow & 4) != 0, data >>> 8 & 7, data & 0xff, true, (data & 1 << 15) != 0);
     }

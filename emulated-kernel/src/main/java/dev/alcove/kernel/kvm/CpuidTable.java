@@ -117,7 +117,7 @@ final class CpuidTable {
                 leaf(0x40000001, bits(1), 0, 0, 0), // no delay after port accesses
                 leaf(0x80000000, 0x80000008, 0x68747541, 0x444d4163, 0x69746e65),
                 // lahf64, lzcnt is not there; syscall nx 1g-pages rdtscp lm
-                leaf(0x80000001, 0x00800f12, 0, bits(0), features & 0x0183f3ff | bits(11, 20, 26, 27, 29)),
+                leaf(0x80000001, 0x00800f12, 0, bits(0), (features & 0x0183f3ff) | bits(11, 20, 26, 27, 29)),
                 text(0x80000002, "Alcove emulated "),
                 text(0x80000003, "x86-64 processor"),
                 text(0x80000004, ""),
@@ -140,7 +140,7 @@ final class CpuidTable {
     private static Entry text(int function, String part) {
         int[] words = new int[4];
         for (int i = 0; i < part.length(); i++) {
-            words[i / 4] |= part.charAt(i) << 8 * (i % 4);
+            words[i / 4] |= part.charAt(i) << (8 * (i % 4));
         }
         return leaf(function, words[0], words[1], words[2], words[3]);
     }

@@ -64,7 +64,7 @@ public final class Kvm {
     /** open(2) of /dev/kvm. */
     public long open(Task task, int flags) {
         return task.install(
-                new KvmFile(this, flags & (Linux.O_ACCMODE | Linux.O_NONBLOCK) | Linux.O_LARGEFILE, nextInode()),
+                new KvmFile(this, (flags & (Linux.O_ACCMODE | Linux.O_NONBLOCK)) | Linux.O_LARGEFILE, nextInode()),
                 (flags & Linux.O_CLOEXEC) != 0);
     }
 

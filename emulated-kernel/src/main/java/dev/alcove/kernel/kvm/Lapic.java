@@ -127,8 +127,8 @@ final class Lapic {
         boolean nowX2 = (value & BASE_X2APIC) != 0;
         boolean nowEnabled = (value & BASE_ENABLE) != 0;
         boolean wasEnabled = (base & BASE_ENABLE) != 0;
-        boolean illegal = nowX2 && !nowEnabled
-                || !fromHost && (x2apic() && nowEnabled && !nowX2 || !wasEnabled && nowX2);
+        boolean illegal = (nowX2 && !nowEnabled)
+                || (!fromHost && ((x2apic() && nowEnabled && !nowX2) || (!wasEnabled && nowX2)));
         if ((value & reserved) != 0 || illegal) {
             return false;
         }
@@ -136,7 +136,7 @@ final class Lapic {
         base = value;
         if (nowX2 && !wasX2) {
             setX2apicIds();
-        } else if (!nowX2 && wasX2 || nowEnabled && !wasEnabled) {
+        } else if ((!nowX2 && wasX2) || (nowEnabled && !wasEnabled)) {
             registers[ID] = vcpuId << 24;
         }
         return true;
@@ -162,7 +162,7 @@ final class Lapic {
         if ((base & BASE_ENABLE) == 0) {
             return false;
         }
-        if (destination == -1 || !x2apic() && destination == 0xff) {
+        if (destination == -1 || (!x2apic() && destination == 0xff)) {
             return true;
         }
         if (!logical) {
@@ -329,7 +329,7 @@ final class Lapic {
             case PPR -> priorityNow();
             case TIMER_CURRENT -> remaining();
             case ICR -> x2apic()
-                    ? (long) registers[ICR2] << 32 | registers[ICR] & 0xffffffffL
+                    ? (long) registers[ICR2] << 32 | (registers[ICR] & 0xffffffffL)
                     : registers[ICR] & 0xffffffffL;
             default -> register < 64 ? registers[register] & 0xffffffffL : 0;
         };
@@ -339,7 +339,7 @@ final class Lapic {
     static boolean readable(int register) {
         return switch (register) {
             case ID, VERSION, TPR, PPR, LDR, SVR, ESR, ICR, TIMER_INITIAL, TIMER_CURRENT, TIMER_DIVIDE -> true;
-            default -> register >= ISR && register < ESR || register >= LVT_TIMER && register <= LVT_ERROR;
+            default -> (register >= ISR && register < ESR) || (register >= LVT_TIMER && register <= LVT_ERROR);
         };
     }
 
@@ -469,7 +469,7 @@ final class Lapic {
     }
 
     private long period() {
-        int code = registers[TIMER_DIVIDE] & 3 | registers[TIMER_DIVIDE] >>> 1 & 4;
+        int code = (registers[TIMER_DIVIDE] & 3) | (registers[TIMER_DIVIDE] >>> 1 & 4);
         return (registers[TIMER_INITIAL] & 0xffffffffL) << (code + 1 & 7);
     }
 
@@ -480,7 +480,7 @@ final class Lapic {
         }
         long elapsed = System.nanoTime() - timerStart;
         long left = timerMode() == 1 ? period - elapsed % period : Math.max(0, period - elapsed);
-        int code = registers[TIMER_DIVIDE] & 3 | registers[TIMER_DIVIDE] >>> 1 & 4;
+        int code = (registers[TIMER_DIVIDE] & 3) | (registers[TIMER_DIVIDE] >>> 1 & 4);
         return left >>> (code + 1 & 7);
     }
 

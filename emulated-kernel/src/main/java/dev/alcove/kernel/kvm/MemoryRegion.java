@@ -142,7 +142,7 @@ record MemoryRegion(int slot, int flags, long gpa, long size, long userspaceAddr
                 return error;
             }
         }
-        if (placed && baseGfn() + pages() - 1 > (1L << PHYSICAL_BITS - 12) - 1) {
+        if (placed && baseGfn() + pages() - 1 > (1L << (PHYSICAL_BITS - 12)) - 1) {
             if (gmem != null) {
                 gmem.unbind(fresh);
             }

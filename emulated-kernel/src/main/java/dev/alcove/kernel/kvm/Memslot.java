@@ -73,7 +73,7 @@ final class Memslot implements GmemSlot {
         this.flags = flags;
         this.gmemOffset = gmemOffset;
         if ((flags & LOG_DIRTY) != 0) {
-            dirty = new long[(int) (pages + 63 >>> 6)];
+            dirty = new long[(int) ((pages + 63) >>> 6)];
         }
     }
 
@@ -111,7 +111,7 @@ final class Memslot implements GmemSlot {
 
     /** The user address of a guest frame. */
     long hva(long gfn) {
-        return userspaceAddress + (gfn - baseGfn << 12);
+        return userspaceAddress + ((gfn - baseGfn) << 12);
     }
 
     /** The page in the guest_memfd of a guest frame. */
@@ -134,7 +134,7 @@ final class Memslot implements GmemSlot {
     void enter(long gfn, long entry) {
         AtomicReferenceArray<AtomicLongArray> all = table;
         if (all == null) {
-            all = new AtomicReferenceArray<>((int) (pages + CHUNK - 1 >>> CHUNK_SHIFT));
+            all = new AtomicReferenceArray<>((int) ((pages + CHUNK - 1) >>> CHUNK_SHIFT));
             table = all;
         }
         long page = gfn - baseGfn;

@@ -87,7 +87,7 @@ final class Msrs {
                     return false;
                 }
                 if (register == Lapic.TPR) {
-                    apic.setTpr((int) state.cr8 << 4 | apic.tpr() & (apic.tpr() >> 4 == state.cr8 ? 15 : 0));
+                    apic.setTpr((int) state.cr8 << 4 | (apic.tpr() & (apic.tpr() >> 4 == state.cr8 ? 15 : 0)));
                 }
                 answer[0] = apic.read(register);
                 return true;
@@ -167,7 +167,7 @@ final class Msrs {
                 if ((value & ~0xd01L) != 0) {
                     return false;
                 }
-                state.efer = value & ~0x400L | state.efer & 0x400L;
+                state.efer = (value & ~0x400L) | (state.efer & 0x400L);
             }
             case 0xc0000081 -> state.star = value;
             case 0xc0000082 -> state.lstar = value;

@@ -193,6 +193,6 @@ final class Registers {
             return false;
         }
         SegmentRegister cs = s.segment[CpuState.CS];
-        return !protectedMode || virtual8086 || cs.present && cs.s == 1 && (cs.type & 8) != 0 && !(cs.l && cs.db);
+        return !protectedMode || virtual8086 || (cs.present && cs.s == 1 && (cs.type & 8) != 0 && !(cs.l && cs.db));
     }
 }

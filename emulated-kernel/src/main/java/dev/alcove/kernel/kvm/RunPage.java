@@ -116,7 +116,7 @@ final class RunPage {
 
     /** What user space has put in for a read, {@code size} bytes. */
     long ioData(int size) {
-        return data.get(ValueLayout.JAVA_LONG, 0) & -1L >>> 64 - size * 8;
+        return data.get(ValueLayout.JAVA_LONG, 0) & -1L >>> (64 - size * 8);
     }
 
     /** KVM_EXIT_MMIO. */
@@ -131,7 +131,7 @@ final class RunPage {
 
     long mmioData(int size) {
         return kvm_run.mmio(run).get(ValueLayout.JAVA_LONG_UNALIGNED, kvm_run.mmio.data$offset())
-                & -1L >>> 64 - size * 8;
+                & -1L >>> (64 - size * 8);
     }
 
     /** KVM_EXIT_HYPERCALL for KVM_HC_MAP_GPA_RANGE. */

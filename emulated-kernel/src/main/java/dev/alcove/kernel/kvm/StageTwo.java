@@ -71,7 +71,7 @@ final class StageTwo {
     /** A user address that a device access goes to, or -1 where the guest address is none of a slot. */
     long deviceAddress(long gpa) {
         Memslot slot = slots.find(gpa >>> 12);
-        return slot == null || vm.isPrivate(gpa >>> 12) ? -1 : slot.hva(gpa >>> 12) | gpa & 4095;
+        return slot == null || vm.isPrivate(gpa >>> 12) ? -1 : slot.hva(gpa >>> 12) | (gpa & 4095);
     }
 
     /**
@@ -202,7 +202,7 @@ final class StageTwo {
     void invalidateEnd() {
         mmuLock.lock();
         try {
-            sequence++;
+            sequence = sequence + 1;
             if (--inProgress == 0) {
                 rangeStart = Long.MAX_VALUE;
                 rangeEnd = 0;
@@ -254,8 +254,8 @@ final class StageTwo {
                     long from = Math.max(start, slot.userspaceAddress);
                     long to = Math.min(end, slot.userspaceAddress + (slot.pages << 12));
                     if (Long.compareUnsigned(from, to) < 0) {
-                        long first = slot.baseGfn + (from - slot.userspaceAddress >>> 12);
-                        long last = slot.baseGfn + (to - slot.userspaceAddress + 4095 >>> 12);
+                        long first = slot.baseGfn + ((from - slot.userspaceAddress) >>> 12);
+                        long last = slot.baseGfn + ((to - slot.userspaceAddress + 4095) >>> 12);
                         rangeStart = Math.min(rangeStart, first);
                         rangeEnd = Math.max(rangeEnd, last);
                         zapped |= slot.zap(first, last, true);

@@ -9,6 +9,6 @@ final class UserCopy {
 
     /** Zeroed memory, 8-byte aligned, on the heap: it costs nothing that has to be freed. */
     static MemorySegment struct(long bytes) {
-        return MemorySegment.ofArray(new long[(int) (bytes + 7 >>> 3)]).asSlice(0, bytes);
+        return MemorySegment.ofArray(new long[(int) ((bytes + 7) >>> 3)]).asSlice(0, bytes);
     }
 }

@@ -190,7 +190,7 @@ final class Vcpu implements Lapic.Owner {
     /** Whether a signal that is not blocked waits for the thread in KVM_RUN. */
     boolean signalPending() {
         Signals of = signals;
-        return of != null && (of.pending() & ~of.blocked()) != 0 || Thread.currentThread().isInterrupted();
+        return (of != null && (of.pending() & ~of.blocked()) != 0) || Thread.currentThread().isInterrupted();
     }
 
     /** Makes the vCPU look at what has changed, whether it runs or blocks. Any thread. */
@@ -234,7 +234,7 @@ final class Vcpu implements Lapic.Owner {
         if (apic.hasInitOrSipi() || mpState == RUNNABLE) {
             return true;
         }
-        return mpState == HALTED && (queuedNmi || apic.hasNmi() || cpu.interruptible() && nextInterrupt(apic) >= 0);
+        return mpState == HALTED && (queuedNmi || apic.hasNmi() || (cpu.interruptible() && nextInterrupt(apic) >= 0));
     }
 
     /** Serves INIT and startup messages ({@code kvm_apic_accept_events}). */
@@ -262,7 +262,7 @@ final class Vcpu implements Lapic.Owner {
 
     private void reset(Lapic apic) {
         CpuState s = cpu.state();
-        long cr0 = s.cr0 & 0x60000000L | 0x10;
+        long cr0 = (s.cr0 & 0x60000000L) | 0x10;
         long pat = s.pat;
         long tscAux = s.tscAux;
         long tscOffset = s.tscOffset;
@@ -304,7 +304,7 @@ final class Vcpu implements Lapic.Owner {
 
     boolean nmiQueued() {
         Lapic apic = lapic;
-        return queuedNmi || apic != null && apic.hasNmi();
+        return queuedNmi || (apic != null && apic.hasNmi());
     }
 
     private int nextInterrupt(Lapic apic) {
@@ -317,7 +317,7 @@ final class Vcpu implements Lapic.Owner {
         Lapic apic = lapic;
         return queuedInterrupt < 0
                 && cpu.interruptible()
-                && (apic == null || externalInterrupt < 0 && apic.acceptsExternal());
+                && (apic == null || (externalInterrupt < 0 && apic.acceptsExternal()));
     }
 
     /** Whether user space waits for {@link #readyForInterrupt} and it has come. */
@@ -332,10 +332,10 @@ final class Vcpu implements Lapic.Owner {
      */
     boolean attend(Cpu processor) {
         Lapic apic = lapic;
-        if (signalPending() || apic != null && apic.hasInitOrSipi() || interruptWindowOpen()) {
+        if (signalPending() || (apic != null && apic.hasInitOrSipi()) || interruptWindowOpen()) {
             return false;
         }
-        if (queuedNmi || apic != null && apic.takeNmi()) {
+        if (queuedNmi || (apic != null && apic.takeNmi())) {
             queuedNmi = false;
             processor.injectNmi();
             if (queuedInterrupt >= 0 || run.wantsInterruptWindow() || apic != null) {

@@ -96,8 +96,8 @@ final class VcpuBus implements GuestBus {
         if (apic != null && apic.covers(gpa)) {
             vcpu.tprToApic();
             int offset = (int) gpa & 4095;
-            long value = (offset & 15) + size > 4 ? 0 : apic.read(offset >>> 4) >>> 8 * (offset & 15);
-            answer[0] = value & -1L >>> 64 - size * 8;
+            long value = (offset & 15) + size > 4 ? 0 : apic.read(offset >>> 4) >>> (8 * (offset & 15));
+            answer[0] = value & -1L >>> (64 - size * 8);
             return true;
         }
         DevicePage device = device(gpa);

@@ -119,7 +119,7 @@ final class VcpuIoctls {
             return -Errno.EFAULT;
         }
         Lapic apic = vcpu.lapic();
-        if (!Registers.valid(s) || apic != null && !apic.setBase(kvm_sregs.apic_base(s), true)) {
+        if (!Registers.valid(s) || (apic != null && !apic.setBase(kvm_sregs.apic_base(s), true))) {
             return -Errno.EINVAL;
         }
         Registers.setSystem(vcpu.cpu().state(), s);
@@ -220,7 +220,7 @@ final class VcpuIoctls {
         }
         int state = s.get(ValueLayout.JAVA_INT, 0);
         Lapic apic = vcpu.lapic();
-        if (state < Vcpu.RUNNABLE || state > Vcpu.SIPI_RECEIVED || apic == null && state != Vcpu.RUNNABLE) {
+        if (state < Vcpu.RUNNABLE || state > Vcpu.SIPI_RECEIVED || (apic == null && state != Vcpu.RUNNABLE)) {
             return -Errno.EINVAL;
         }
         if (state == Vcpu.SIPI_RECEIVED && apic != null) {
@@ -252,7 +252,7 @@ final class VcpuIoctls {
         MemorySegment exception = kvm_vcpu_events.exception(s);
         int number = kvm_vcpu_events.exception.nr(exception) & 0xff;
         boolean injected = kvm_vcpu_events.exception.injected(exception) != 0;
-        if ((flags & ~EVENT_FLAGS) != 0 || injected && (number > 31 || number == 2)) {
+        if ((flags & ~EVENT_FLAGS) != 0 || (injected && (number > 31 || number == 2))) {
             return -Errno.EINVAL;
         }
         if (injected) {

@@ -4,6 +4,7 @@ package dev.alcove.kernel;
 import dev.alcove.kernel.file.Vfs;
 import dev.alcove.kernel.iommu.Iommu;
 import dev.alcove.kernel.iommufd.Iommufd;
+import dev.alcove.kernel.kvm.Kvm;
 import dev.alcove.kernel.mm.Allocator;
 import dev.alcove.kernel.mm.PhysicalMemory;
 import dev.alcove.kernel.task.Credentials;
@@ -32,6 +33,7 @@ public final class EmulatedKernel implements AutoCloseable {
     private final Iommu iommu;
     private final Iommufd iommufd;
     private final VfioPciDriver vfioPci;
+    private final Kvm kvm;
     private final AtomicInteger numbers = new AtomicInteger(1000);
     private final CopyOnWriteArrayList<EmulatedProcess> processes = new CopyOnWriteArrayList<>();
     /** Closed in reverse order. */
@@ -56,6 +58,8 @@ public final class EmulatedKernel implements AutoCloseable {
         subsystems.push(iommufd);
         this.vfioPci = new VfioPciDriver(this, iommu);
         subsystems.push(vfioPci);
+        this.kvm = new Kvm(profile, memory, allocator);
+        vfs.add("/dev/kvm", kvm::open);
     }
 
     /** The release that is emulated. */
@@ -76,6 +80,11 @@ public final class EmulatedKernel implements AutoCloseable {
     /** The paths: /dev and /sys. */
     public Vfs vfs() {
         return vfs;
+    }
+
+    /** The KVM behind /dev/kvm. */
+    public Kvm kvm() {
+        return kvm;
     }
 
     /** The IOMMU that every device is behind. */

@@ -28,6 +28,10 @@ final class Vcpu implements Lapic.Owner {
     private final GuestMode mode;
     private final VcpuBus bus;
     private final Cpu cpu;
+
+    /** The processor's own; the general registers, RIP and RFLAGS are up to date only after {@link Cpu#state()}. */
+    private final CpuState state;
+
     private final @Nullable Lapic lapic;
     private final Msrs msrs;
     private final Object wakeUp = new Object();
@@ -64,9 +68,10 @@ final class Vcpu implements Lapic.Owner {
         mode = new GuestMode(this::kick);
         bus = new VcpuBus(vm, this, mode);
         cpu = new Cpu(bus);
+        state = cpu.state();
         boolean bsp = id == vm.bootCpuId();
         lapic = vm.splitIrqchip() ? new Lapic(vm.irqchip().bus(), this, id, bsp) : null;
-        msrs = new Msrs(cpu.state(), lapic, vm::tsc);
+        msrs = new Msrs(state, lapic, vm::tsc);
         mpState = lapic == null || bsp ? RUNNABLE : UNINITIALIZED;
         vm.stageTwo().add(mode);
         if (lapic != null) {
@@ -126,7 +131,7 @@ final class Vcpu implements Lapic.Owner {
         mpState = state;
     }
 
-    /** The registers were written from outside. */
+    /** The registers were written from outside, after {@link Cpu#state()}. */
     void stateChanged() {
         stateUnchecked = true;
         cpu.stateChanged();
@@ -135,7 +140,7 @@ final class Vcpu implements Lapic.Owner {
     /** Whether the state can be entered; looks only after it was written from outside. */
     boolean enterable() {
         if (stateUnchecked) {
-            stateUnchecked = !Registers.enterable(cpu.state());
+            stateUnchecked = !Registers.enterable(state);
         }
         return !stateUnchecked;
     }
@@ -145,7 +150,7 @@ final class Vcpu implements Lapic.Owner {
     void tprToApic() {
         Lapic apic = lapic;
         if (apic != null) {
-            int cr8 = (int) cpu.state().cr8 & 15;
+            int cr8 = (int) state.cr8 & 15;
             if (apic.tpr() >> 4 != cr8) {
                 apic.setTpr(cr8 << 4);
             }
@@ -155,13 +160,13 @@ final class Vcpu implements Lapic.Owner {
     void tprFromApic() {
         Lapic apic = lapic;
         if (apic != null) {
-            cpu.state().cr8 = apic.tpr() >> 4;
+            state.cr8 = apic.tpr() >> 4;
         }
     }
 
     @Override
     public long guestTsc() {
-        return vm.tsc() + cpu.state().tscOffset;
+        return vm.tsc() + state.tscOffset;
     }
 
     // Signals and wake-ups.

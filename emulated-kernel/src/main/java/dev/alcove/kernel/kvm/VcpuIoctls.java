@@ -148,6 +148,7 @@ final class VcpuIoctls {
             return -Errno.EFAULT;
         }
         long[] value = new long[1];
+        vcpu.cpu().state();
         int done = 0;
         for (; done < count; done++) {
             MemorySegment entry = kvm_msr_entry.asSlice(entries, done);

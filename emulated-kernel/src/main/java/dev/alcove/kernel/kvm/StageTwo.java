@@ -10,6 +10,7 @@ import dev.alcove.sys.Errno;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.concurrent.CopyOnWriteArrayList;
+import java.util.concurrent.atomic.AtomicLong;
 import java.util.concurrent.locks.Condition;
 import java.util.concurrent.locks.ReentrantLock;
 import org.jspecify.annotations.Nullable;
@@ -54,7 +55,7 @@ final class StageTwo {
     private long rangeEnd;
 
     /** Number of invalidations that have ended. Written with the mmu lock held. */
-    private volatile long sequence;
+    private final AtomicLong sequence = new AtomicLong();
 
     StageTwo(Vm vm, AddressSpace mm, PhysicalMemory memory, Memslots slots) {
         this.vm = vm;
@@ -99,7 +100,7 @@ final class StageTwo {
                 pfn = mm.faultIn(slot.hva(gfn), write);
             }
             if (pfn < 0) {
-                if (sequence != snapshot) {
+                if (sequence.get() != snapshot) {
                     continue; // the failure may be the invalidation's doing
                 }
                 return refuse(bus, slot, gfn, isPrivate, (int) -pfn);
@@ -128,7 +129,7 @@ final class StageTwo {
             while (covered(gfn)) {
                 idle.awaitUninterruptibly();
             }
-            return sequence;
+            return sequence.get();
         } finally {
             mmuLock.unlock();
         }
@@ -141,7 +142,7 @@ final class StageTwo {
     private boolean enter(Memslot slot, long gfn, long entry, boolean write, long snapshot) {
         mmuLock.lock();
         try {
-            if (slot.dead || sequence != snapshot || covered(gfn)) {
+            if (slot.dead || sequence.get() != snapshot || covered(gfn)) {
                 return false;
             }
             slot.enter(gfn, entry);
@@ -202,7 +203,7 @@ final class StageTwo {
     void invalidateEnd() {
         mmuLock.lock();
         try {
-            sequence = sequence + 1;
+            sequence.incrementAndGet();
             if (--inProgress == 0) {
                 rangeStart = Long.MAX_VALUE;
                 rangeEnd = 0;

@@ -7,7 +7,8 @@ package dev.alcove.kernel;
  * @param release as {@code uname -r} prints it
  * @param guestMemfdMmap whether guest_memfd knows the flags MMAP and INIT_SHARED (6.18)
  * @param guestMemfdOwnFileSystem whether guest_memfd has its own file system magic and refuses PROT_EXEC (after 6.18)
- * @param guestMemfdOffsetOverflow whether the signed overflow of 6.18 in the binding's range check is there
+ * @param guestMemfdOldBinding whether the binding's range check overflows, and a conflict of bindings is EINVAL instead
+ *     of EEXIST (before 7.2)
  * @param ioasMapFile whether IOMMU_IOAS_MAP_FILE exists (6.13)
  * @param changeProcess whether IOMMU_IOAS_CHANGE_PROCESS exists (6.14)
  * @param vfioDmaBuf whether VFIO exports dma-bufs and iommufd imports them (6.19)
@@ -16,7 +17,7 @@ public record KernelProfile(
         String release,
         boolean guestMemfdMmap,
         boolean guestMemfdOwnFileSystem,
-        boolean guestMemfdOffsetOverflow,
+        boolean guestMemfdOldBinding,
         boolean ioasMapFile,
         boolean changeProcess,
         boolean vfioDmaBuf) {
@@ -30,7 +31,7 @@ public record KernelProfile(
 
     /** Debian 12's backport kernel. */
     public static KernelProfile linux6_12() {
-        return new KernelProfile("6.12.0-alcove", false, false, false, false, false, false);
+        return new KernelProfile("6.12.0-alcove", false, false, true, false, false, false);
     }
 
     /** The long-term release that first mapped guest_memfd. */

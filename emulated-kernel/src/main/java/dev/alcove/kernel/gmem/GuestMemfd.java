@@ -114,12 +114,13 @@ public final class GuestMemfd extends OpenFile {
      *
      * @param offset bytes, page aligned
      * @param length bytes, page aligned, positive
-     * @return 0; {@code -EINVAL} where the range leaves the file; {@code -EEXIST} where a part is bound already;
+     * @return 0; {@code -EINVAL} where the range leaves the file; {@code -EEXIST} where a part is bound already
+     *     ({@code -EINVAL} before 7.2);
      *     {@code -EBADF} when the file has just been closed
      */
     public int bind(GmemSlot slot, long offset, long length) {
-        // Linux 6.18 compares the signed sum, so that one which overflows passes.
-        boolean outside = profile.guestMemfdOffsetOverflow()
+        // Linux before 7.2 compares the signed sum, so that one which overflows passes.
+        boolean outside = profile.guestMemfdOldBinding()
                 ? offset < 0 || offset + length > size
                 : Long.compareUnsigned(offset + length, size) > 0 || offset < 0;
         if (outside) {
@@ -134,7 +135,7 @@ public final class GuestMemfd extends OpenFile {
             }
             Map.Entry<Long, Binding> before = bindings.lowerEntry(first + count);
             if (before != null && before.getValue().end() > first) {
-                return -Errno.EEXIST;
+                return profile.guestMemfdOldBinding() ? -Errno.EINVAL : -Errno.EEXIST;
             }
             bindings.put(first, new Binding(first, count, slot));
             return 0;

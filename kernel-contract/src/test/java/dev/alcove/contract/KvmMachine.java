@@ -17,9 +17,12 @@ import java.nio.charset.StandardCharsets;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.function.Supplier;
+import java.util.regex.Matcher;
+import java.util.regex.Pattern;
 import java.util.stream.Stream;
 
 import static dev.alcove.contract.Checks.ok;
+import static org.junit.jupiter.api.Assertions.assertTrue;
 
 /** A machine of the KVM under test, with what tests of it need again and again. */
 final class KvmMachine implements AutoCloseable {
@@ -161,9 +164,10 @@ final class KvmMachine implements AutoCloseable {
         try (Arena arena = Arena.ofConfined()) {
             MemorySegment name = arena.allocate(390);
             ok(sys.uname(name));
-            String[] release =
-                    name.asSlice(130, 65).getString(0, StandardCharsets.US_ASCII).split("[.-]");
-            int have = Integer.parseInt(release[0]) * 1000 + Integer.parseInt(release[1]);
+            String release = name.asSlice(130, 65).getString(0, StandardCharsets.US_ASCII);
+            Matcher number = Pattern.compile("(\\d+)\\.(\\d+).*").matcher(release);
+            assertTrue(number.matches(), release);
+            int have = Integer.parseInt(number.group(1)) * 1000 + Integer.parseInt(number.group(2));
             return have < major * 1000 + minor;
         }
     }

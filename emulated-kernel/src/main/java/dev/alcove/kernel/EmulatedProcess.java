@@ -234,14 +234,10 @@ public final class EmulatedProcess implements Syscalls, AutoCloseable {
         if (!file.writable()) {
             return -Errno.EBADF;
         }
-        int type = file.stat().mode() & 0170000;
-        if (type == Stat.S_IFDIR) {
-            return -Errno.EISDIR;
+        if (offset + length >= 0) {
+            return 0;
         }
-        if (type != Stat.S_IFREG) {
-            return -Errno.ENODEV;
-        }
-        return offset + length < 0 ? -Errno.EFBIG : 0;
+        return (file.stat().mode() & Stat.S_IFMT) == Stat.S_IFREG ? -Errno.EFBIG : -Errno.ENODEV;
     }
 
     @FunctionalInterface

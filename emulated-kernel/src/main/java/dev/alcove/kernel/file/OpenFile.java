@@ -145,9 +145,9 @@ public abstract class OpenFile implements Referenced {
         return -Errno.EINVAL;
     }
 
-    /** fallocate(2), after the checks that the VFS makes for every file. */
+    /** fallocate(2), after the checks that the VFS makes for every file; regular files only. */
     public int fallocate(Task task, int mode, long offset, long length) {
-        return -Errno.EOPNOTSUPP;
+        return -Errno.ENODEV;
     }
 
     /** getdents64(2). */

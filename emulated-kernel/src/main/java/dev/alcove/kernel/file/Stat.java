@@ -15,6 +15,7 @@ import static java.lang.foreign.ValueLayout.JAVA_LONG_UNALIGNED;
  * @param blocks units of 512 bytes
  */
 public record Stat(long inode, int mode, long size, long blocks) {
+    public static final int S_IFMT = 0170000;
     public static final int S_IFCHR = 0020000;
     public static final int S_IFREG = 0100000;
     public static final int S_IFDIR = 0040000;

@@ -337,10 +337,11 @@ public final class EmulatedProcess implements Syscalls, AutoCloseable {
             if (offset < 0 || offset + length < 0) {
                 return -Errno.EOVERFLOW;
             }
-            if (type != Linux.MAP_SHARED && type != Linux.MAP_PRIVATE && type != Linux.MAP_SHARED_VALIDATE) {
+            boolean validated = type == Linux.MAP_SHARED_VALIDATE && !anonymous;
+            if (type != Linux.MAP_SHARED && type != Linux.MAP_PRIVATE && !validated) {
                 return -Errno.EINVAL;
             }
-            if (type == Linux.MAP_SHARED_VALIDATE && (flags & ~KNOWN_MAP_FLAGS) != 0) {
+            if (validated && (flags & ~KNOWN_MAP_FLAGS) != 0) {
                 return -Errno.EOPNOTSUPP;
             }
             long rounded = (length + Linux.PAGE_SIZE - 1) & -Linux.PAGE_SIZE;

@@ -77,7 +77,7 @@ public final class EventFile extends OpenFile {
 
     @Override
     public long write(Task task, MemorySegment buffer) {
-        if (buffer.byteSize() < Long.BYTES) {
+        if (buffer.byteSize() != Long.BYTES) {
             return -Errno.EINVAL;
         }
         long value = buffer.get(JAVA_LONG_UNALIGNED, 0);

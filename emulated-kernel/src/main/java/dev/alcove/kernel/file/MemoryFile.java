@@ -100,6 +100,9 @@ public final class MemoryFile extends OpenFile {
     }
 
     private long get(MemorySegment buffer, long offset) {
+        if (offset + buffer.byteSize() < 0) {
+            return -Errno.EINVAL;
+        }
         long length = Math.clamp(size - offset, 0, buffer.byteSize());
         for (long done = 0; done < length; ) {
             long at = offset + done;
@@ -138,9 +141,9 @@ public final class MemoryFile extends OpenFile {
     }
 
     private long set(MemorySegment buffer, long offset) {
-        long length = Math.min(buffer.byteSize(), Long.MAX_VALUE - offset);
-        if (length == 0) {
-            return buffer.byteSize() == 0 ? 0 : -Errno.EFBIG;
+        long length = buffer.byteSize();
+        if (offset + length < 0) {
+            return -Errno.EINVAL;
         }
         long done = 0;
         while (done < length) {
@@ -269,7 +272,7 @@ public final class MemoryFile extends OpenFile {
     }
 
     private int allocate(Task task, long from, long to, boolean keepSize) {
-        if (!keepSize && to > size && (seals & F_SEAL_GROW) != 0) {
+        if (to > size && (seals & F_SEAL_GROW) != 0) {
             return -Errno.EPERM;
         }
         long old = size;
@@ -280,7 +283,7 @@ public final class MemoryFile extends OpenFile {
         long end = Math.min(pages(to), store.pages());
         for (long page = from >> Linux.PAGE_SHIFT; page < end; page++) {
             int error = (task.signals().pending() & ~task.signals().blocked()) != 0 ? -Errno.EINTR : 0;
-            if (error == 0 && store.frame(page) < 0) {
+            if (error == 0 && store.reserve(page) < 0) {
                 error = -Errno.ENOSPC;
             }
             if (error != 0) {

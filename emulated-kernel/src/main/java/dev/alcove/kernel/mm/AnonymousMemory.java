@@ -9,7 +9,7 @@ import org.jspecify.annotations.Nullable;
  * The pages of one private mapping: zeroes, or a copy of a file's pages.
  *
  * <p>The copy is taken when the mapping is made; whether later changes of the file show in a private mapping is left
- * open by mmap(2).
+ * open by mmap(2). One difference remains: when the file shrinks, the copy stays, where Linux raises SIGBUS.
  */
 final class AnonymousMemory implements Referenced {
     private final AtomicInteger references = new AtomicInteger(1);

@@ -15,6 +15,8 @@ final class PageExtent {
     final long home;
     final PageBits present;
     volatile @Nullable PageBits departed;
+    /** Promised by fallocate(2), and still untouched if not present. Guarded by the store's lock. */
+    private @Nullable PageBits reserved;
 
     PageExtent(long first, long count, long home) {
         this.first = first;
@@ -56,5 +58,31 @@ final class PageExtent {
 
     void clearPresent(long from, long to) {
         present.clear((int) (from - first), (int) (to - first));
+        PageBits promised = reserved;
+        if (promised != null) {
+            promised.clear((int) (from - first), (int) (to - first));
+        }
+    }
+
+    void reserve(long index) {
+        PageBits bits = reserved;
+        if (bits == null) {
+            bits = new PageBits((int) count);
+            reserved = bits;
+        }
+        bits.set((int) (index - first));
+    }
+
+    /** Pages that are present or promised. */
+    int occupied() {
+        PageBits promised = reserved;
+        int size = present.size();
+        int occupied = present.count(0, size);
+        if (promised != null) {
+            for (int bit = promised.next(0, size, true); bit < size; bit = promised.next(bit + 1, size, true)) {
+                occupied += present.get(bit) ? 0 : 1;
+            }
+        }
+        return occupied;
     }
 }

@@ -149,14 +149,39 @@ public final class PageStore {
         }
     }
 
-    /** Pages that have a frame. A page that only a JVM access through a user mapping has touched counts as well. */
+    /**
+     * Promises memory for a page (fallocate(2)) that stays a hole for whoever looks ({@link #frameIfPresent}).
+     *
+     * @return 0; {@code -EFAULT} past the end; {@code -ENOMEM}
+     */
+    public int reserve(long index) {
+        lock.lock();
+        try {
+            if (index < 0 || index >= pages) {
+                return -Errno.EFAULT;
+            }
+            PageExtent extent = grow(index);
+            if (extent == null) {
+                return -Errno.ENOMEM;
+            }
+            if (extent.departed(index)) {
+                return override(index, true) < 0 ? -Errno.ENOMEM : 0;
+            }
+            extent.reserve(index);
+            return 0;
+        } finally {
+            lock.unlock();
+        }
+    }
+
+    /** Pages that have a frame or the promise of one. A page that only a JVM access through a user mapping has touched counts as well. */
     public long present() {
         lock.lock();
         try {
             long count = overrides.values().stream().filter(frame -> frame >= 0).count();
             for (PageExtent extent : extents) {
                 harvest(extent, extent.first, extent.end());
-                count += extent.present.count(0, extent.present.size());
+                count += extent.occupied();
             }
             return count;
         } finally {

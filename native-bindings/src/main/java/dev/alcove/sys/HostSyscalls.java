@@ -90,8 +90,25 @@ public final class HostSyscalls implements Syscalls {
         return result == -1 ? -state.get(ERRNO_LAYOUT, ERRNO_OFFSET) : result;
     }
 
+    /** A wrong argument (a closed segment, a bad string) keeps its exception. */
     private static AssertionError unexpected(Throwable thrown) {
-        return new AssertionError("a downcall has no exceptions of its own", thrown);
+        return switch (thrown) {
+            case RuntimeException wrongArgument -> throw wrongArgument;
+            case Error error -> throw error;
+            default -> new AssertionError("a downcall has no checked exceptions", thrown);
+        };
+    }
+
+    /** C would end the string at the first zero, and mean another file. */
+    private static MemorySegment string(Arena arena, String text) {
+        if (text.indexOf(0) >= 0) {
+            throw new BadInputException("a path or name must not have a zero character in it");
+        }
+        return arena.allocateFrom(text);
+    }
+
+    private static MemorySegment orNull(@Nullable MemorySegment segment) {
+        return segment == null ? MemorySegment.NULL : segment;
     }
 
     private long syscall(long number, long first, long second, long third, long fourth) {
@@ -115,7 +132,7 @@ public final class HostSyscalls implements Syscalls {
     public int open(String path, int flags, int mode) {
         MemorySegment state = callState.get();
         try (Arena arena = Arena.ofConfined()) {
-            return answer((int) OPEN.invokeExact(state, arena.allocateFrom(path), flags, mode), state);
+            return answer((int) OPEN.invokeExact(state, string(arena, path), flags, mode), state);
         } catch (Throwable thrown) {
             throw unexpected(thrown);
         }
@@ -285,7 +302,7 @@ public final class HostSyscalls implements Syscalls {
     public int memfdCreate(String name, int flags) {
         MemorySegment state = callState.get();
         try (Arena arena = Arena.ofConfined()) {
-            return answer((int) MEMFD_CREATE.invokeExact(state, arena.allocateFrom(name), flags), state);
+            return answer((int) MEMFD_CREATE.invokeExact(state, string(arena, name), flags), state);
         } catch (Throwable thrown) {
             throw unexpected(thrown);
         }
@@ -330,7 +347,8 @@ public final class HostSyscalls implements Syscalls {
     public int readlink(String path, MemorySegment buffer) {
         MemorySegment state = callState.get();
         try (Arena arena = Arena.ofConfined()) {
-            return (int) answer((long) READLINK.invokeExact(state, arena.allocateFrom(path), buffer, buffer.byteSize()), state);
+            MemorySegment name = string(arena, path);
+            return (int) answer((long) READLINK.invokeExact(state, name, buffer, buffer.byteSize()), state);
         } catch (Throwable thrown) {
             throw unexpected(thrown);
         }

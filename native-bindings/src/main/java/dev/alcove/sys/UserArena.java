@@ -13,6 +13,7 @@ public final class UserArena implements SegmentAllocator, AutoCloseable {
     private final Syscalls syscalls;
     private final MemorySegment memory;
     private long used;
+    private boolean open = true;
 
     /** @param capacity bytes, rounded up to whole pages */
     public UserArena(Syscalls syscalls, long capacity) {
@@ -28,9 +29,13 @@ public final class UserArena implements SegmentAllocator, AutoCloseable {
 
     @Override
     public MemorySegment allocate(long byteSize, long byteAlignment) {
+        if (!open) {
+            throw new IllegalStateException("arena is closed");
+        }
         long start = (used + byteAlignment - 1) & -byteAlignment;
-        if (start + byteSize > memory.byteSize()) {
-            throw new IllegalStateException("arena of " + memory.byteSize() + " bytes is full");
+        if (byteSize < 0 || byteSize > memory.byteSize() - start) {
+            throw new IllegalStateException("arena of " + memory.byteSize() + " bytes is full: " + used
+                    + " are in use, " + byteSize + " more are wanted");
         }
         used = start + byteSize;
         return memory.asSlice(start, byteSize).fill((byte) 0);
@@ -41,8 +46,12 @@ public final class UserArena implements SegmentAllocator, AutoCloseable {
         used = 0;
     }
 
+    /** Unmaps the memory; no access after that. A second call does nothing. */
     @Override
     public void close() {
-        syscalls.munmap(memory.address(), memory.byteSize());
+        if (open) {
+            open = false;
+            syscalls.munmap(memory.address(), memory.byteSize());
+        }
     }
 }

@@ -68,6 +68,8 @@ import dev.alcove.bindings.kvm.kvm_signal_mask;
 import dev.alcove.bindings.kvm.kvm_sregs;
 import dev.alcove.bindings.kvm.kvm_tpr_access_ctl;
 import dev.alcove.bindings.kvm.kvm_translation;
+import dev.alcove.bindings.kvm.kvm_userspace_memory_region2;
+import dev.alcove.bindings.kvm.kvm_userspace_memory_region;
 import dev.alcove.bindings.kvm.kvm_vapic_addr;
 import dev.alcove.bindings.kvm.kvm_vcpu_events;
 import dev.alcove.bindings.kvm.kvm_x86_mce;
@@ -145,10 +147,11 @@ public final class Ioctls {
         add(KVM, kvm.KVM_GET_DIRTY_LOG(), "KVM_GET_DIRTY_LOG", kvm_dirty_log.layout());
         add(KVM, kvm.KVM_SET_NR_MMU_PAGES(), "KVM_SET_NR_MMU_PAGES");
         add(KVM, kvm.KVM_GET_NR_MMU_PAGES(), "KVM_GET_NR_MMU_PAGES");
-        add(KVM, kvm.KVM_SET_USER_MEMORY_REGION(), "KVM_SET_USER_MEMORY_REGION");
+        add(KVM, kvm.KVM_SET_USER_MEMORY_REGION(), "KVM_SET_USER_MEMORY_REGION", kvm_userspace_memory_region.layout());
         add(KVM, kvm.KVM_SET_TSS_ADDR(), "KVM_SET_TSS_ADDR");
         add(KVM, kvm.KVM_SET_IDENTITY_MAP_ADDR(), "KVM_SET_IDENTITY_MAP_ADDR");
-        add(KVM, kvm.KVM_SET_USER_MEMORY_REGION2(), "KVM_SET_USER_MEMORY_REGION2");
+        add(KVM, kvm.KVM_SET_USER_MEMORY_REGION2(), "KVM_SET_USER_MEMORY_REGION2",
+                kvm_userspace_memory_region2.layout());
         add(KVM, kvm.KVM_CREATE_IRQCHIP(), "KVM_CREATE_IRQCHIP");
         add(KVM, kvm.KVM_IRQ_LINE(), "KVM_IRQ_LINE", kvm_irq_level.layout());
         add(KVM, kvm.KVM_GET_IRQCHIP(), "KVM_GET_IRQCHIP", kvm_irqchip.layout());

@@ -19,10 +19,12 @@ import java.util.ArrayList;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
+import java.util.Objects;
 import org.junit.jupiter.api.Test;
 
 import static java.lang.foreign.ValueLayout.JAVA_BYTE;
 import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertNull;
 import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
@@ -34,11 +36,11 @@ class TracingSyscallsTest {
     private List<Map<String, Object>> lines() throws IOException {
         syscalls.close();
         List<Map<String, Object>> lines = new ArrayList<>();
-        for (String line : out.toString(StandardCharsets.UTF_8).split("\n")) {
+        for (String line : out.toString(StandardCharsets.UTF_8).lines().toList()) {
             try (JsonParser parser = new JsonFactory().createParser(line)) {
                 assertEquals(JsonToken.START_OBJECT, parser.nextToken(), line);
                 lines.add(object(parser));
-                assertEquals(null, parser.nextToken(), line);
+                assertNull(parser.nextToken(), line);
             }
         }
         return lines;
@@ -70,7 +72,7 @@ class TracingSyscallsTest {
 
     @SuppressWarnings("unchecked") // what object() put there
     private static Map<String, Object> nested(Map<String, Object> line, String name) {
-        return (Map<String, Object>) line.get(name);
+        return (Map<String, Object>) Objects.requireNonNull(line.get(name));
     }
 
     @Test
@@ -116,7 +118,7 @@ class TracingSyscallsTest {
         Map<String, Object> region = nested(lines.get(0), "arg");
         assertEquals("3", region.get("slot"));
         assertEquals("18446744073709547520", region.get("guest_phys_addr"));
-        assertEquals(14, ((List<?>) region.get("pad2")).size());
+        assertEquals(14, ((List<?>) Objects.requireNonNull(region.get("pad2"))).size());
         assertEquals("IOMMU_IOAS_MAP", lines.get(1).get("request"));
         assertEquals("4096", nested(lines.get(1), "arg").get("iova"));
         assertEquals("00000000", lines.get(2).get("arg"));

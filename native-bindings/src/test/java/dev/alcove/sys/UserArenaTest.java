@@ -44,7 +44,7 @@ class UserArenaTest {
         failing.failNth(FaultInjectingSyscalls.Call.named("mmap"), 1, Errno.ENOMEM);
         SyscallException thrown = assertThrows(SyscallException.class, () -> new UserArena(failing, 5000));
         assertEquals(Errno.ENOMEM, thrown.errno());
-        assertTrue(thrown.getMessage().contains("8192 bytes"), thrown.getMessage());
+        assertTrue(thrown.toString().contains("8192 bytes"), thrown.getMessage());
     }
 
     @Test

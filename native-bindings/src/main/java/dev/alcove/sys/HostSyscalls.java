@@ -120,10 +120,6 @@ public final class HostSyscalls implements Syscalls {
         }
     }
 
-    private static MemorySegment orNull(@Nullable MemorySegment segment) {
-        return segment == null ? MemorySegment.NULL : segment;
-    }
-
     private static long address(@Nullable MemorySegment segment) {
         return segment == null ? 0 : segment.address();
     }

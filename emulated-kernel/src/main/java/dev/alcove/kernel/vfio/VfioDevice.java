@@ -43,6 +43,8 @@ public final class VfioDevice {
         text(kernel, sysfs + "/vfio-dev/" + name + "/dev", "511:%d", number);
         kernel.vfs().addLink(sysfs + "/driver", "../../../bus/pci/drivers/vfio-pci");
         kernel.vfs().addLink(sysfs + "/iommu_group", "../../../kernel/iommu_groups/" + group);
+        kernel.vfs()
+                .addLink("/sys/kernel/iommu_groups/" + group + "/devices/" + address, "../../../../bus/pci/devices/" + address);
     }
 
     private static void text(EmulatedKernel kernel, String path, String format, int value) {

@@ -7,6 +7,7 @@ import dev.alcove.sys.Linux;
 import dev.alcove.sys.SyscallException;
 import java.lang.foreign.MemorySegment;
 import java.util.List;
+import java.util.Objects;
 import java.util.concurrent.CountDownLatch;
 import java.util.concurrent.Semaphore;
 import java.util.concurrent.atomic.AtomicReference;
@@ -269,7 +270,7 @@ class RealKvmTest {
         runner.start();
         ready.await();
         assertNull(failure.get());
-        VcpuKick handle = kick.get();
+        VcpuKick handle = Objects.requireNonNull(kick.get());
         for (int i = 0; i < rounds; i++) {
             handle.kick();
             answered.acquire();

@@ -7,7 +7,6 @@ import dev.alcove.iommufd.IommuFd;
 import dev.alcove.kernel.EmulatedKernel;
 import dev.alcove.kernel.EmulatedProcess;
 import dev.alcove.kernel.KernelProfile;
-import dev.alcove.kernel.vfio.VfioPciDriver;
 import dev.alcove.sys.Errno;
 import dev.alcove.sys.EventFd;
 import dev.alcove.sys.HostSyscalls;
@@ -34,13 +33,11 @@ class VfioDeviceTest {
 
     private EmulatedKernel kernel;
     private EmulatedProcess process;
-    private VfioPciDriver driver;
 
     @BeforeEach
     void start() {
         kernel = new EmulatedKernel(KernelProfile.linux7_2(), new HostSyscalls());
-        driver = new VfioPciDriver(kernel, kernel.iommu());
-        driver.addEdu(new dev.alcove.kernel.pci.PciAddress(0, 0, 4, 0), 28);
+        kernel.vfioPci().addEdu(new dev.alcove.kernel.pci.PciAddress(0, 0, 4, 0), 28);
         process = kernel.process();
     }
 
@@ -49,7 +46,6 @@ class VfioDeviceTest {
         assertEquals(0, process.openFiles(), "descriptors are left");
         process.close();
         assertEquals(List.of(), kernel.leaks());
-        driver.close();
         kernel.close();
     }
 

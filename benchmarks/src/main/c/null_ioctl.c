@@ -13,7 +13,7 @@
 #define KVM_CHECK_EXTENSION 0xae03
 #define KVM_CAP_USER_MEMORY 3
 #define TCGETS 0x5401
-#define BATCH 10000
+#define BATCH 1000
 
 static double now(void)
 {

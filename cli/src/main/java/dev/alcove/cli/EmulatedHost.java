@@ -4,6 +4,8 @@ package dev.alcove.cli;
 import dev.alcove.kernel.EmulatedKernel;
 import dev.alcove.kernel.EmulatedProcess;
 import dev.alcove.kernel.KernelProfile;
+import dev.alcove.kernel.iommu.DmaCounters;
+import dev.alcove.kernel.pci.PciAddress;
 import dev.alcove.sys.HostSyscalls;
 import dev.alcove.sys.Syscalls;
 import dev.alcove.vmm.RunReport;
@@ -13,6 +15,12 @@ import org.jspecify.annotations.Nullable;
 
 /** An emulated machine with one process in it, which the VMM is. */
 final class EmulatedHost implements HostKernel {
+    /** Where the machine's edu device is, for {@code vfio-pci,host=0000:00:04.0}. */
+    private static final PciAddress EDU = new PciAddress(0, 0, 4, 0);
+
+    /** As QEMU's has by default: it reaches 256 MiB. */
+    private static final int EDU_DMA_BITS = 28;
+
     private final EmulatedKernel kernel;
     private final EmulatedProcess process;
 
@@ -27,7 +35,11 @@ final class EmulatedHost implements HostKernel {
      * @param wanted the device that the guest is to get: an edu device is plugged in when asked for
      */
     static EmulatedHost create(Optional<DeviceRequest> wanted) {
-        return new EmulatedHost(new EmulatedKernel(KernelProfile.linux7_2(), new HostSyscalls()));
+        EmulatedKernel kernel = new EmulatedKernel(KernelProfile.linux7_2(), new HostSyscalls());
+        if (wanted.isPresent()) {
+            kernel.vfioPci().addEdu(EDU, EDU_DMA_BITS);
+        }
+        return new EmulatedHost(kernel);
     }
 
     @Override
@@ -42,17 +54,19 @@ final class EmulatedHost implements HostKernel {
 
     @Override
     public Optional<KernelView> view() {
-        return Optional.empty();
+        return Optional.of(new EmulatedView(kernel));
     }
 
     @Override
-    public @Nullable Long instructions() {
-        return null;
+    public Long instructions() {
+        return kernel.kvm().instructions();
     }
 
     @Override
     public RunReport.@Nullable Dma dma() {
-        return null;
+        DmaCounters counters = kernel.iommu().counters();
+        return new RunReport.Dma(
+                counters.completed(), counters.blocked() + kernel.vfioPci().rejectedTransfers());
     }
 
     @Override

@@ -4,8 +4,6 @@ package dev.alcove.kernel.kvm;
 import dev.alcove.bindings.kvm.kvm_cpuid2;
 import dev.alcove.bindings.kvm.kvm_cpuid_entry2;
 import dev.alcove.kernel.KernelProfile;
-import dev.alcove.kernel.file.OpenFile;
-import dev.alcove.kernel.gmem.GuestMemfd;
 import dev.alcove.kernel.mm.AddressSpace;
 import dev.alcove.kernel.mm.Allocator;
 import dev.alcove.kernel.mm.PhysicalMemory;
@@ -19,7 +17,6 @@ import java.util.List;
 import java.util.concurrent.ConcurrentLinkedQueue;
 import java.util.concurrent.CopyOnWriteArrayList;
 import java.util.concurrent.atomic.AtomicLong;
-import org.jspecify.annotations.Nullable;
 
 /**
  * The KVM of one kernel: the driver behind /dev/kvm.
@@ -34,14 +31,6 @@ public final class Kvm {
     private static final long FIRST_INODE = 1L << 32;
 
     private static final int MOST_TROUBLES = 100;
-
-    /**
-     * Guest physical addresses that are private.
-     *
-     * @param start bytes
-     * @param end bytes, exclusive
-     */
-    public record PrivateRange(long start, long end) {}
 
     private final KernelProfile profile;
     private final PhysicalMemory memory;
@@ -120,63 +109,13 @@ public final class Kvm {
         return sum;
     }
 
-    /** Machines that exist. */
-    public int machines() {
-        return vms.size();
+    /** The machines that exist. */
+    public List<VmView> machines() {
+        return vms.stream().map(VmView::new).toList();
     }
 
     /** What the emulator itself could not do, one line each, the oldest first; empty when all is well. */
     public List<String> troubles() {
         return new ArrayList<>(troubles);
-    }
-
-    private static @Nullable Vm vm(Task task, int vmFd) {
-        OpenFile file = task.file(vmFd);
-        return file instanceof VmFile vmFile ? vmFile.vm() : null;
-    }
-
-    /**
-     * The private ranges of a machine, in order and disjoint.
-     *
-     * @param vmFd descriptor of the machine in the task's process
-     */
-    public List<PrivateRange> privateRanges(Task task, int vmFd) {
-        Vm vm = vm(task, vmFd);
-        List<PrivateRange> ranges = new ArrayList<>();
-        if (vm != null) {
-            for (MemoryAttributes.Interval interval : vm.attributes().intervals()) {
-                ranges.add(new PrivateRange(interval.first() << 12, interval.end() << 12));
-            }
-        }
-        return ranges;
-    }
-
-    /** Whether a guest physical address is private. */
-    public boolean isPrivate(Task task, int vmFd, long gpa) {
-        Vm vm = vm(task, vmFd);
-        return vm != null && vm.isPrivate(gpa >>> 12);
-    }
-
-    /** The frame behind a page of a guest_memfd, or -1 when there is none, or the descriptor is another file's. */
-    public long gmemFrame(Task task, int gmemFd, long index) {
-        return task.file(gmemFd) instanceof GuestMemfd gmem ? gmem.frameIfPresent(index) : -1;
-    }
-
-    /** The frames that hold guest_memfd memory of a machine, in no order: what no device may reach while it is private. */
-    public List<Long> gmemFrames(Task task, int vmFd) {
-        Vm vm = vm(task, vmFd);
-        List<Long> frames = new ArrayList<>();
-        if (vm != null) {
-            for (GuestMemfd gmem : vm.gmems()) {
-                long pages = gmem.size() >>> Linux.PAGE_SHIFT;
-                for (long index = 0; index < pages; index++) {
-                    long frame = gmem.frameIfPresent(index);
-                    if (frame >= 0) {
-                        frames.add(frame);
-                    }
-                }
-            }
-        }
-        return frames;
     }
 }

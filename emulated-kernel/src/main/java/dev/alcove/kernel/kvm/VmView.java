@@ -1,0 +1,55 @@
+// SPDX-License-Identifier: Apache-2.0
+package dev.alcove.kernel.kvm;
+
+import dev.alcove.kernel.gmem.GuestMemfd;
+import dev.alcove.sys.Linux;
+import java.util.ArrayList;
+import java.util.HashSet;
+import java.util.List;
+import java.util.Set;
+
+/** A machine as reports and tests may look at it: nothing here changes it. Any thread may call. */
+public final class VmView {
+    /**
+     * Guest physical addresses that are private.
+     *
+     * @param start bytes
+     * @param end bytes, exclusive
+     */
+    public record PrivateRange(long start, long end) {}
+
+    private final Vm vm;
+
+    VmView(Vm vm) {
+        this.vm = vm;
+    }
+
+    /** The private ranges, in order and disjoint. */
+    public List<PrivateRange> privateRanges() {
+        List<PrivateRange> ranges = new ArrayList<>();
+        for (MemoryAttributes.Interval interval : vm.attributes().intervals()) {
+            ranges.add(new PrivateRange(interval.first() << Linux.PAGE_SHIFT, interval.end() << Linux.PAGE_SHIFT));
+        }
+        return ranges;
+    }
+
+    /** Whether a guest physical address is private. */
+    public boolean isPrivate(long gpa) {
+        return vm.isPrivate(gpa >>> Linux.PAGE_SHIFT);
+    }
+
+    /** The frames that hold guest_memfd memory: what no device may reach. */
+    public Set<Long> gmemFrames() {
+        Set<Long> frames = new HashSet<>();
+        for (GuestMemfd gmem : vm.gmems()) {
+            long pages = gmem.size() >>> Linux.PAGE_SHIFT;
+            for (long index = 0; index < pages; index++) {
+                long frame = gmem.frameIfPresent(index);
+                if (frame >= 0) {
+                    frames.add(frame);
+                }
+            }
+        }
+        return frames;
+    }
+}

@@ -18,6 +18,9 @@ import org.jspecify.annotations.Nullable;
  * <p>The object's monitor protects everything; the order is monitor, then the locks of routes and bus.
  */
 public final class PassthroughDevice implements PciFunction, AutoCloseable {
+    /** I/O decoding, memory decoding, bus mastering. */
+    private static final int COMMAND_DECODING_AND_MASTER = 7;
+
     private static final int BARS = 6;
     private static final int BAR_IO = 1;
     private static final int BAR_TYPE_64 = 4;
@@ -58,6 +61,7 @@ public final class PassthroughDevice implements PciFunction, AutoCloseable {
     public static PassthroughDevice create(VfioDevice device, Board board) {
         PassthroughDevice created = new PassthroughDevice(device, board);
         try {
+            created.quiet();
             created.keepHeader();
             created.keepCapabilities();
             created.createBars(board);
@@ -66,6 +70,12 @@ public final class PassthroughDevice implements PciFunction, AutoCloseable {
             created.close();
             throw e;
         }
+    }
+
+    /** vfio-pci hands the device over with memory decoding on; a guest expects it as firmware leaves it: off. */
+    private void quiet() {
+        int command = config.read(VfioConfigSpace.COMMAND, 2);
+        config.write(VfioConfigSpace.COMMAND, 2, command & ~COMMAND_DECODING_AND_MASTER);
     }
 
     private void keepHeader() {

@@ -1,0 +1,129 @@
+// SPDX-License-Identifier: Apache-2.0
+package dev.alcove.bench;
+
+import dev.alcove.bindings.kvm.kvm;
+import dev.alcove.discard.GpaRange;
+import dev.alcove.discard.Iova;
+import dev.alcove.discard.Outcome;
+import dev.alcove.iommufd.Ioas;
+import dev.alcove.iommufd.IommuFd;
+import dev.alcove.kernel.EmulatedKernel;
+import dev.alcove.kernel.EmulatedProcess;
+import dev.alcove.kernel.KernelProfile;
+import dev.alcove.kernel.iommu.IommuDevice;
+import dev.alcove.kernel.iommufd.IommufdContext;
+import dev.alcove.kvm.Kvm;
+import dev.alcove.kvm.Vm;
+import dev.alcove.memory.GuestMemory;
+import dev.alcove.memory.RamBlock;
+import dev.alcove.memory.RamLayout;
+import dev.alcove.sys.HostSyscalls;
+import dev.alcove.vfio.CutStrategy;
+import dev.alcove.vfio.MapStrategy;
+import dev.alcove.vfio.PageStrategy;
+import dev.alcove.vfio.VfioDmaMapper;
+import dev.alcove.vmm.conversion.ConversionEngine;
+import dev.alcove.vmm.conversion.ConversionRequest;
+import java.util.List;
+import java.util.concurrent.TimeUnit;
+import org.openjdk.jmh.annotations.Benchmark;
+import org.openjdk.jmh.annotations.BenchmarkMode;
+import org.openjdk.jmh.annotations.Fork;
+import org.openjdk.jmh.annotations.Level;
+import org.openjdk.jmh.annotations.Measurement;
+import org.openjdk.jmh.annotations.Mode;
+import org.openjdk.jmh.annotations.OperationsPerInvocation;
+import org.openjdk.jmh.annotations.OutputTimeUnit;
+import org.openjdk.jmh.annotations.Param;
+import org.openjdk.jmh.annotations.Scope;
+import org.openjdk.jmh.annotations.Setup;
+import org.openjdk.jmh.annotations.State;
+import org.openjdk.jmh.annotations.TearDown;
+import org.openjdk.jmh.annotations.Warmup;
+
+/**
+ * Conversions per second on the emulated kernel, with a device attached: IOMMU unmap and map, attributes, state, and
+ * freeing the other side. The pages are not touched between two conversions.
+ */
+@State(Scope.Thread)
+@BenchmarkMode(Mode.Throughput)
+@OutputTimeUnit(TimeUnit.SECONDS)
+@Warmup(iterations = 3, time = 1)
+@Measurement(iterations = 5, time = 1)
+@Fork(value = 1, jvmArgsAppend = {"--enable-native-access=ALL-UNNAMED", "--sun-misc-unsafe-memory-access=allow"})
+@SuppressWarnings("NullAway.Init") // JMH calls start() before anything else
+public class ConversionBenchmark {
+    private static final long MEMORY = 64 << 20;
+
+    /** How shared memory is mapped for devices. */
+    @Param({"cut", "page"})
+    public String strategy = "";
+
+    /** Bytes of a conversion: one page, and 2 MiB. */
+    @Param({"4096", "2097152"})
+    public long bytes;
+
+    private EmulatedKernel kernel;
+    private EmulatedProcess process;
+    private Kvm system;
+    private Vm vm;
+    private GuestMemory memory;
+    private IommuFd iommu;
+    private VfioDmaMapper mapper;
+    private IommufdContext context;
+    private long deviceId;
+    private ConversionEngine engine;
+    private long next;
+
+    @Setup(Level.Trial)
+    public void start() {
+        kernel = new EmulatedKernel(KernelProfile.linux7_2(), new HostSyscalls());
+        process = kernel.process();
+        system = Kvm.open(process);
+        vm = system.createVm(kvm.KVM_X86_SW_PROTECTED_VM());
+        memory = GuestMemory.create(vm, new RamLayout(List.of(GpaRange.of(0, MEMORY))), true);
+        engine = new ConversionEngine(vm, memory);
+        iommu = IommuFd.open(process);
+        Ioas ioas = iommu.ioasAlloc();
+        MapStrategy mapping = strategy.equals("cut") ? CutStrategy.prepare(ioas) : new PageStrategy(ioas);
+        IommuDevice device = kernel.iommu().newGroup().addDevice(0x10);
+        context = kernel.iommufd().contexts().getFirst();
+        deviceId = context.bindDevice(device);
+        if (context.attach(deviceId, ioas.id()) < 0) {
+            throw new IllegalStateException("the device cannot be attached");
+        }
+        mapper = new VfioDmaMapper(mapping);
+        for (RamBlock block : memory.blocks()) {
+            check(mapper.add(
+                    block.discards(), new Iova(block.range().start().value()), block.hva()));
+        }
+    }
+
+    @TearDown(Level.Trial)
+    public void stop() {
+        mapper.close();
+        context.unbind(deviceId);
+        iommu.close();
+        memory.close();
+        vm.close();
+        system.close();
+        process.close();
+        kernel.close();
+    }
+
+    /** To private and back, each time somewhere else. */
+    @Benchmark
+    @OperationsPerInvocation(2)
+    public void convert() {
+        GpaRange range = GpaRange.of(next, bytes);
+        next = (next + bytes) % MEMORY;
+        check(engine.convert(new ConversionRequest(range, true)));
+        check(engine.convert(new ConversionRequest(range, false)));
+    }
+
+    private static void check(Outcome outcome) {
+        if (!outcome.isDone()) {
+            throw new IllegalStateException(outcome.toString());
+        }
+    }
+}

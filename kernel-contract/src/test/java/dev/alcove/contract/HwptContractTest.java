@@ -1,11 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 package dev.alcove.contract;
 
+import dev.alcove.bindings.iommufd.iommu_fault_alloc;
 import dev.alcove.bindings.iommufd.iommu_hw_info;
 import dev.alcove.bindings.iommufd.iommu_hwpt_alloc;
 import dev.alcove.bindings.iommufd.iommu_hwpt_get_dirty_bitmap;
 import dev.alcove.bindings.iommufd.iommu_hwpt_invalidate;
 import dev.alcove.bindings.iommufd.iommu_hwpt_set_dirty_tracking;
+import dev.alcove.bindings.iommufd.iommu_viommu_alloc;
 import dev.alcove.sys.Errno;
 import dev.alcove.sys.Linux;
 import java.lang.foreign.MemorySegment;
@@ -196,6 +198,36 @@ final class HwptContractTest {
             assertEquals(0, data.get(ValueLayout.JAVA_BYTE, 63), "the tail is zeroed");
             iommu_hw_info.flags(info, 0x40);
             fails(Errno.EOPNOTSUPP, it.call(0x8a, info));
+        }
+    }
+
+    @EveryKernel
+    void faultQueuesAndVirtualIommus(KernelUnderTest kernel) {
+        try (IommufdClient it = new IommufdClient(kernel)) {
+            int device = it.openDevice();
+            long id = ok(it.bind(device));
+            MemorySegment queue = it.struct(iommu_fault_alloc.sizeof());
+            ok(it.call(0x8e, queue));
+            int fd = iommu_fault_alloc.out_fault_fd(queue);
+            assertEquals(Linux.FD_CLOEXEC, kernel.sys().fcntl(fd, Linux.F_GETFD, 0));
+            fails(Errno.EBUSY, it.destroy(iommu_fault_alloc.out_fault_id(queue)));
+            fails(Errno.ESPIPE, kernel.sys().read(fd, it.struct(41)));
+            assertEquals(0, kernel.sys().read(fd, it.struct(40)), "nothing is queued");
+            fails(Errno.ESPIPE, kernel.sys().write(fd, it.struct(9)));
+            fails(Errno.EINVAL, kernel.sys().write(fd, it.struct(8)));
+            ok(kernel.sys().close(fd));
+            ok(it.destroy(iommu_fault_alloc.out_fault_id(queue)));
+
+            long ioas = ok(it.ioas());
+            fails(Errno.ENOENT, it.hwpt(4, id, ioas));
+            MemorySegment viommu = it.struct(iommu_viommu_alloc.sizeof());
+            fails(Errno.EOPNOTSUPP, it.call(0x90, viommu));
+            iommu_viommu_alloc.type(viommu, 0x7777);
+            fails(Errno.ENOENT, it.call(0x90, viommu));
+            iommu_viommu_alloc.dev_id(viommu, (int) id);
+            iommu_viommu_alloc.hwpt_id(viommu, (int) ok(it.hwpt(0, id, ioas)));
+            fails(Errno.EOPNOTSUPP, it.call(0x90, viommu));
+            fails(Errno.ENOENT, it.call(0x91, it.struct(24)));
         }
     }
 

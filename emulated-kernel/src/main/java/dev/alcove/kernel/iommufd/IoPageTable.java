@@ -509,16 +509,6 @@ final class IoPageTable {
         }
     }
 
-    /** The frame behind an IOVA in the first domain, -1 without a domain or a mapping. */
-    long frame(long iova) {
-        domainsLock.readLock().lock();
-        try {
-            return domains.isEmpty() ? -1 : domains.getFirst().frame(iova);
-        } finally {
-            domainsLock.readLock().unlock();
-        }
-    }
-
     private void withIovaLock(Runnable work) {
         iovaLock.writeLock().lock();
         try {

@@ -13,6 +13,7 @@ import dev.alcove.kernel.EmulatedKernel;
 import dev.alcove.kernel.EmulatedProcess;
 import dev.alcove.kernel.KernelProfile;
 import dev.alcove.kernel.iommu.IommuDevice;
+import dev.alcove.kernel.task.Credentials;
 import dev.alcove.sys.HostSyscalls;
 import dev.alcove.sys.Linux;
 import java.lang.foreign.Arena;
@@ -34,10 +35,21 @@ final class IommufdFixture implements AutoCloseable {
     private long failAt = -1;
     final EmulatedKernel kernel =
             new EmulatedKernel(KernelProfile.linux7_2(), new HostSyscalls(), 1 << 24, this::charge);
-    final EmulatedProcess process = kernel.process();
-    final int fd = process.open("/dev/iommu", Linux.O_RDWR | Linux.O_CLOEXEC, 0);
-    final IommufdContext context = kernel.iommufd().contexts().getFirst();
+    final EmulatedProcess process;
+    final int fd;
+    final IommufdContext context;
     private boolean failed;
+
+    /** A process of root's. */
+    IommufdFixture() {
+        this(Credentials.root());
+    }
+
+    IommufdFixture(Credentials credentials) {
+        process = kernel.process(credentials);
+        fd = process.open("/dev/iommu", Linux.O_RDWR | Linux.O_CLOEXEC, 0);
+        context = kernel.iommufd().contexts().getFirst();
+    }
 
     private synchronized boolean charge(String what) {
         boolean granted = ++charges != failAt;

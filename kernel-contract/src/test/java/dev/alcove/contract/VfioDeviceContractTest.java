@@ -141,6 +141,19 @@ final class VfioDeviceContractTest {
     }
 
     @EveryKernel
+    void computesFactorials(KernelUnderTest kernel) {
+        try (EduUnderTest edu = new EduUnderTest(kernel)) {
+            ok(edu.bind());
+            edu.enable();
+            edu.write(8, 4, 10);
+            while ((edu.read(0x20, 4) & 1) != 0) {
+                Thread.onSpinWait();
+            }
+            assertEquals(3628800, edu.read(8, 4));
+        }
+    }
+
+    @EveryKernel
     void mapsItsRegisters(KernelUnderTest kernel) {
         try (EduUnderTest edu = new EduUnderTest(kernel)) {
             ok(edu.bind());

@@ -16,7 +16,8 @@ import static dev.alcove.kernel.pci.EduRegisters.*;
  * <p>A transfer that leaves the buffer, where QEMU aborts, is dropped and counted as rejected, and so is one without bus
  * mastering.
  *
- * <p>Lock: {@code lock} guards registers; the engine copies without it. It is taken before the function's monitor.
+ * <p>Lock: {@code lock} guards changes of registers; the engine copies without it. It is taken before the function's
+ * monitor. Reads take no lock: a processor that polls a register would otherwise keep the engine from ever getting it.
  */
 public final class EduDevice extends PciFunction {
     public static final int VENDOR = 0x1234;
@@ -32,15 +33,15 @@ public final class EduDevice extends PciFunction {
     private final Object lock = new Object();
     private final Thread engine;
 
-    private int liveness;
-    private int factorial;
-    private int status;
-    private int interruptStatus;
-    private long source;
-    private long destination;
-    private long count;
-    private long command;
-    private boolean computing;
+    private volatile int liveness;
+    private volatile int factorial;
+    private volatile int status;
+    private volatile int interruptStatus;
+    private volatile long source;
+    private volatile long destination;
+    private volatile long count;
+    private volatile long command;
+    private volatile boolean computing;
     private boolean transferring;
     private boolean closed;
     private long rejected;
@@ -78,21 +79,19 @@ public final class EduDevice extends PciFunction {
             if (!memoryEnabled() || !accepts(offset, size)) {
                 return ones;
             }
-            synchronized (lock) {
-                return ones
-                        & switch ((int) offset) {
-                            case IDENTIFICATION -> IDENTITY;
-                            case LIVENESS -> liveness;
-                            case FACTORIAL -> factorial;
-                            case STATUS -> status | (computing ? STATUS_COMPUTING : 0);
-                            case INTERRUPT_STATUS -> interruptStatus;
-                            case DMA_SOURCE -> source;
-                            case DMA_DESTINATION -> destination;
-                            case DMA_COUNT -> count;
-                            case DMA_COMMAND -> command;
-                            default -> -1L;
-                        };
-            }
+            return ones
+                    & switch ((int) offset) {
+                        case IDENTIFICATION -> IDENTITY;
+                        case LIVENESS -> liveness;
+                        case FACTORIAL -> factorial;
+                        case DEVICE_STATUS -> status | (computing ? STATUS_COMPUTING : 0);
+                        case INTERRUPT_STATUS -> interruptStatus;
+                        case DMA_SOURCE -> source;
+                        case DMA_DESTINATION -> destination;
+                        case DMA_COUNT -> count;
+                        case DMA_COMMAND -> command;
+                        default -> -1L;
+                    };
         }
 
         @Override
@@ -105,7 +104,7 @@ public final class EduDevice extends PciFunction {
                 switch ((int) offset) {
                     case LIVENESS -> liveness = ~(int) value;
                     case FACTORIAL -> startFactorial((int) value);
-                    case STATUS -> status = (int) value & STATUS_INTERRUPT;
+                    case DEVICE_STATUS -> status = (int) value & STATUS_INTERRUPT;
                     case INTERRUPT_RAISE -> raiseInterrupt((int) value);
                     case INTERRUPT_ACKNOWLEDGE -> acknowledge((int) value);
                     case DMA_SOURCE -> source = idle ? value : source;

@@ -6,7 +6,7 @@ final class EduRegisters {
     static final int IDENTIFICATION = 0x00;
     static final int LIVENESS = 0x04;
     static final int FACTORIAL = 0x08;
-    static final int STATUS = 0x20;
+    static final int DEVICE_STATUS = 0x20;
     static final int INTERRUPT_STATUS = 0x24;
     static final int INTERRUPT_RAISE = 0x60;
     static final int INTERRUPT_ACKNOWLEDGE = 0x64;

@@ -43,7 +43,10 @@ public abstract class PciFunction implements AutoCloseable {
     private final PciConfig config = new PciConfig();
     private final @Nullable MmioRegion[] bars = new @Nullable MmioRegion[6];
     private @Nullable InterruptSink sink;
-    private boolean messages;
+    private volatile boolean messages;
+    /** The command register, for readers without the monitor. */
+    private volatile int command;
+
     private boolean pin;
 
     /**
@@ -93,6 +96,7 @@ public abstract class PciFunction implements AutoCloseable {
     /** Writes 1, 2 or 4 bytes of the configuration space. */
     public final synchronized void configWrite(int offset, int size, int value) {
         config.write(offset, size, value);
+        command = config.read(COMMAND, 2);
         updatePin(pin);
     }
 
@@ -102,13 +106,13 @@ public abstract class PciFunction implements AutoCloseable {
     }
 
     /** Whether memory decoding is on. */
-    public final synchronized boolean memoryEnabled() {
-        return (config.read(COMMAND, 2) & COMMAND_MEMORY) != 0;
+    public final boolean memoryEnabled() {
+        return (command & COMMAND_MEMORY) != 0;
     }
 
     /** Whether the function may make memory accesses of its own. */
-    public final synchronized boolean busMaster() {
-        return (config.read(COMMAND, 2) & COMMAND_MASTER) != 0;
+    public final boolean busMaster() {
+        return (command & COMMAND_MASTER) != 0;
     }
 
     /** Gives the function's interrupts to a driver, or to nobody. */
@@ -122,7 +126,7 @@ public abstract class PciFunction implements AutoCloseable {
     }
 
     /** Whether interrupts go out as messages. */
-    protected final synchronized boolean messagesEnabled() {
+    protected final boolean messagesEnabled() {
         return messages;
     }
 
@@ -141,7 +145,7 @@ public abstract class PciFunction implements AutoCloseable {
 
     /** Whether the function asserts INTx and may. */
     public final synchronized boolean pinAsserted() {
-        return pin && (config.read(COMMAND, 2) & COMMAND_INTX_DISABLE) == 0;
+        return pin && (command & COMMAND_INTX_DISABLE) == 0;
     }
 
     private void updatePin(boolean asserted) {

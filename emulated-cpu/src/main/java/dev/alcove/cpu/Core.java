@@ -55,7 +55,6 @@ final class Core {
 
     static final int T1 = 18;
     static final int EA = 19;
-    static final int T2 = 20;
 
     final GuestBus bus;
     final CpuState state = new CpuState();

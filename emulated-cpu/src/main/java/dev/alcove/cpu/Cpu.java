@@ -28,6 +28,9 @@ public final class Cpu {
     /** Whether {@link CpuState} agrees with the registers; changes by the owner must survive a look at it. */
     private boolean synchronised = true;
 
+    /** CR0, CR3, CR4 and EFER as they were when the state was last in agreement. */
+    private final long[] paging = new long[4];
+
     /** A processor in its power-on state. */
     public Cpu(GuestBus bus) {
         core = new Core(bus);
@@ -240,6 +243,7 @@ public final class Cpu {
             return s;
         }
         synchronised = true;
+        rememberPaging();
         System.arraycopy(core.r, 0, s.gpr, 0, 16);
         s.rip = core.rip;
         s.rflags = core.flags.get();
@@ -263,7 +267,18 @@ public final class Cpu {
         stopped = false;
         core.mmu.user(core.cpl == 3);
         core.updateMode();
-        core.mmu.flush();
+        if (s.cr0 != paging[0] || s.cr3 != paging[1] || s.cr4 != paging[2] || s.efer != paging[3]) {
+            core.mmu.flush();
+            rememberPaging();
+        }
+    }
+
+    private void rememberPaging() {
+        CpuState s = core.state;
+        paging[0] = s.cr0;
+        paging[1] = s.cr3;
+        paging[2] = s.cr4;
+        paging[3] = s.efer;
     }
 
     /** Whether an interrupt can be delivered before the next instruction. */

@@ -305,9 +305,6 @@ final class Op {
     static final int HLT = 200;
     static final int VMCALL = 201;
 
-    /** Raises #UD. */
-    static final int UD = 202;
-
     /** An x87, MMX or SSE instruction: hi = 0 x87, 1 SSE or MMX, 2 fwait. */
     static final int FPU = 203;
     static final int CLI = 204;
@@ -391,12 +388,6 @@ final class Op {
 
     /** Raises #GP where CR4.UMIP forbids the instruction to user mode. */
     static final int UMIP = 244;
-
-    /** Raises #GP unless CPL is 0. */
-    static final int PRIVILEGED = 245;
-
-    /** A valid instruction that is not implemented. */
-    static final int UNSUPPORTED = 246;
 
     private Op() {}
 }

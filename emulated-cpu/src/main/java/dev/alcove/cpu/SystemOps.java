@@ -83,7 +83,6 @@ final class SystemOps {
                 core.exit = new CpuExit.Halt();
             }
             case Op.VMCALL -> core.exit = new CpuExit.Hypercall();
-            case Op.UD -> throw core.undefined();
             case Op.FPU -> floatingPoint(hi);
             case Op.CLI -> {
                 checkInterruptFlag();
@@ -265,7 +264,6 @@ final class SystemOps {
                 }
                 userModeForbidden();
             }
-            case Op.PRIVILEGED -> core.privileged();
             default -> {
                 system(op, second, hi);
                 return true;

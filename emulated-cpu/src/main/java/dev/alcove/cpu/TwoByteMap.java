@@ -128,14 +128,7 @@ final class TwoByteMap {
             return;
         }
         switch (kind << 3 | (x.rm & 7)) {
-            case 1, 4 -> { // vmcall; vmxoff would be 4
-                if ((x.rm & 7) != 1) {
-                    throw x.undefined();
-                }
-                x.emit(Op.VMCALL, 0, 0, 0, x.next());
-                synchronize();
-            }
-            case 3 << 3 | 1 -> {
+            case 1, 3 << 3 | 1 -> { // vmcall, vmmcall
                 x.emit(Op.VMCALL, 0, 0, 0, x.next());
                 synchronize();
             }

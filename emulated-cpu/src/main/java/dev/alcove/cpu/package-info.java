@@ -1,5 +1,18 @@
 // SPDX-License-Identifier: Apache-2.0
-/** An x86-64 system emulator. Pure Java, no dependency; it knows nothing of KVM. */
+/**
+ * An x86-64 system emulator. Pure Java, no dependency; it knows nothing of KVM.
+ *
+ * <p>{@link dev.alcove.cpu.Cpu} runs guest code until a {@link dev.alcove.cpu.CpuExit}; memory and devices are behind a
+ * {@link dev.alcove.cpu.GuestBus}. Inside, a {@code Decoder} turns instructions into {@code Block}s of micro-operations
+ * once, the {@code Interpreter} executes them, and the {@code Mmu} reaches host memory through a software TLB.
+ *
+ * <p>An instruction that cannot go on throws {@code Fault} (an exception of the guest) or {@code Leave} (an exit, to be
+ * executed again) before it has changed anything. What touches devices is executed in a block of its own, so that the
+ * state in front of and behind it is always exact.
+ *
+ * <p>Not implemented: x87, MMX, SSE and AVX, VEX-coded instructions, virtual 8086 mode, hardware task switches, call
+ * gates, 5-level paging, hardware breakpoints; PAT, MTRR and PCID are held but have no effect.
+ */
 @NullMarked
 package dev.alcove.cpu;
 

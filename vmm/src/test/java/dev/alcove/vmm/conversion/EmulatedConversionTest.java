@@ -64,8 +64,7 @@ class EmulatedConversionTest {
     }
 
     private InvariantChecker checker(TestVm vm) {
-        return new InvariantChecker(
-                vm.memory, vm.engine, List.of(vm.mapper), new EmulatedView(kernel, process, vm));
+        return new InvariantChecker(vm.memory, vm.engine, List.of(vm.mapper), new EmulatedView(kernel, vm));
     }
 
     @AfterEach

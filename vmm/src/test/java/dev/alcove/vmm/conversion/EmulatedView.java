@@ -4,18 +4,16 @@ package dev.alcove.vmm.conversion;
 import dev.alcove.discard.GpaRange;
 import dev.alcove.discard.RangeSet;
 import dev.alcove.kernel.EmulatedKernel;
-import dev.alcove.kernel.EmulatedProcess;
 import dev.alcove.kernel.iommu.IommuDomain;
 import dev.alcove.kernel.iommu.IovaExtent;
 import dev.alcove.kernel.iommufd.IommufdContext;
-import dev.alcove.kernel.kvm.Kvm.PrivateRange;
+import dev.alcove.kernel.kvm.VmView;
 import java.util.ArrayList;
-import java.util.HashSet;
 import java.util.List;
 import java.util.Set;
 
 /** What the emulated kernel knows of a test VM. */
-record EmulatedView(EmulatedKernel kernel, EmulatedProcess process, TestVm vm) implements KernelView {
+record EmulatedView(EmulatedKernel kernel, TestVm vm) implements KernelView {
     private static final long PAGE = 4096;
 
     private List<IommuDomain> domains() {
@@ -23,10 +21,14 @@ record EmulatedView(EmulatedKernel kernel, EmulatedProcess process, TestVm vm) i
         return context.domains(vm.ioas.id());
     }
 
+    private VmView machine() {
+        return kernel.kvm().machines().getFirst();
+    }
+
     @Override
     public RangeSet privateRanges(GpaRange range) {
         RangeSet ranges = new RangeSet();
-        for (PrivateRange found : kernel.kvm().privateRanges(process.task(), vm.vm.fd())) {
+        for (VmView.PrivateRange found : machine().privateRanges()) {
             ranges.add(found.start(), found.end() - found.start());
         }
         return ranges;
@@ -46,7 +48,7 @@ record EmulatedView(EmulatedKernel kernel, EmulatedProcess process, TestVm vm) i
     @Override
     public List<String> frameViolations() {
         List<String> found = new ArrayList<>(kernel.kvm().troubles());
-        Set<Long> secret = new HashSet<>(kernel.kvm().gmemFrames(process.task(), vm.vm.fd()));
+        Set<Long> secret = machine().gmemFrames();
         long reachable = 0;
         for (IommuDomain domain : domains()) {
             for (IovaExtent extent : domain.extents()) {

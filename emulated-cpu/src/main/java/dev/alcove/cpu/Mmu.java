@@ -4,8 +4,8 @@ package dev.alcove.cpu;
 import java.util.Arrays;
 
 /**
- * Accesses by linear address: a TLB for loads and one for stores, direct-mapped, each once for the kernel and once for
- * user mode, behind them the {@link PageWalker} and the bus.
+ * Accesses by linear address: TLBs for loads, for stores and for code, direct-mapped, each once for the kernel and once
+ * for user mode, behind them the {@link PageWalker} and the bus.
  *
  * <p>An entry is a tag, the linear address of the page, and the distance from there to the host's memory. An access
  * compares the page of its <em>last</em> byte with the tag of the page of its first: one that crosses the page misses.
@@ -17,6 +17,7 @@ final class Mmu {
 
     private static final int SIZE = 1024;
     private static final int MASK = SIZE - 1;
+    private static final int FETCH_SIZE = 64;
     private static final long PAGE = -4096L;
 
     /** No page address. */
@@ -28,6 +29,8 @@ final class Mmu {
     private final long[][] storeTags = {new long[SIZE], new long[SIZE]};
     private final long[][] loadDeltas = {new long[SIZE], new long[SIZE]};
     private final long[][] storeDeltas = {new long[SIZE], new long[SIZE]};
+    private final long[][] fetchTags = {new long[FETCH_SIZE], new long[FETCH_SIZE]};
+    private final long[][] fetchHosts = {new long[FETCH_SIZE], new long[FETCH_SIZE]};
     private long[] loadTag = loadTags[0];
     private long[] storeTag = storeTags[0];
     private long[] loadDelta = loadDeltas[0];
@@ -61,6 +64,7 @@ final class Mmu {
         for (int i = 0; i < 2; i++) {
             Arrays.fill(loadTags[i], NONE);
             Arrays.fill(storeTags[i], NONE);
+            Arrays.fill(fetchTags[i], NONE);
         }
         generation++;
     }
@@ -77,6 +81,7 @@ final class Mmu {
         for (int k = 0; k < 2; k++) {
             loadTags[k][i] = NONE;
             storeTags[k][i] = NONE;
+            fetchTags[k][i & FETCH_SIZE - 1] = NONE;
         }
         generation++;
     }
@@ -233,10 +238,17 @@ final class Mmu {
 
     /** Host address of code; faults, but never answers 0. */
     long hostForFetch(long a) {
+        int i = (int) (a >>> 12) & FETCH_SIZE - 1;
+        int k = user ? 1 : 0;
+        if (fetchTags[k][i] == (a & PAGE)) {
+            return fetchHosts[k][i] + (a & 4095);
+        }
         long host = find(a, FETCH);
         if (host == 0) {
             throw core.unsupported("code fetch from device space at 0x" + Long.toHexString(physical));
         }
+        fetchTags[k][i] = a & PAGE;
+        fetchHosts[k][i] = host & PAGE;
         return host;
     }
 

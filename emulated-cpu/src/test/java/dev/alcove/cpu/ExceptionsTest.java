@@ -216,6 +216,7 @@ class ExceptionsTest {
             assertInstanceOf(CpuExit.Halt.class, m.cpu.run());
             assertEquals(0x8877665544332211L, m.gpr(0));
             m.put64(Machine.pte(0x191000), 0);
+            m.cpu.flushTranslations();
             restart(m);
             m.cpu.state().rip = 0x190ffb;
             m.cpu.stateChanged();

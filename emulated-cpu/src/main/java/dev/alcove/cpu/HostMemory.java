@@ -17,6 +17,7 @@ import java.nio.ByteOrder;
  * single-copy atomic. Locked operations are compare-and-set loops on the aligned word around the operand; an operand
  * that crosses an 8-byte word falls back to {@link #SPLIT_LOCK}, which excludes other such operations only.
  */
+@SuppressWarnings("restricted") // guest memory is reached by absolute address, through one constant segment
 final class HostMemory {
     private static final MemorySegment ALL = MemorySegment.NULL.reinterpret(Long.MAX_VALUE);
     private static final ValueLayout.OfShort SHORT =

@@ -19,6 +19,7 @@ import static java.lang.foreign.ValueLayout.JAVA_LONG;
  *
  * <p>The errno of a call is captured in memory of the calling thread, right when the call returns.
  */
+@SuppressWarnings("restricted") // the one class that links natively
 public final class HostSyscalls implements Syscalls {
     private static final Linker LINKER = Linker.nativeLinker();
     private static final Linker.Option ERRNO = Linker.Option.captureCallState("errno");

@@ -5,6 +5,7 @@ import java.lang.foreign.Arena;
 import java.lang.foreign.MemorySegment;
 
 /** Turns addresses that {@link Syscalls#mmap} answered into segments. */
+@SuppressWarnings("restricted") // addresses become memory here, and nowhere else above the seam
 public final class UserMappings {
     private UserMappings() {}
 

@@ -60,7 +60,7 @@ final class RunPage {
     }
 
     private static MemorySegment view(PhysicalMemory memory, long frame) {
-        return MemorySegment.ofAddress(memory.address(frame)).reinterpret(Linux.PAGE_SIZE);
+        return memory.segment(frame, 1);
     }
 
     PageStore store() {

@@ -77,11 +77,6 @@ public final class EmulatedProcess implements Syscalls, AutoCloseable {
         return task;
     }
 
-    /** The calling thread as a task of this process: for those who inspect the kernel. */
-    public Task task() {
-        return current.get();
-    }
-
     /** Open descriptors, the standard streams not counted. */
     public int openFiles() {
         int count = group.files().count();

@@ -10,8 +10,8 @@ import dev.alcove.sys.HostSyscalls;
 import dev.alcove.sys.Syscalls;
 import dev.alcove.vmm.RunReport;
 import dev.alcove.vmm.conversion.KernelView;
+import java.util.List;
 import java.util.Optional;
-import org.jspecify.annotations.Nullable;
 
 /** An emulated machine with one process in it, which the VMM is. */
 final class EmulatedHost implements HostKernel {
@@ -63,10 +63,15 @@ final class EmulatedHost implements HostKernel {
     }
 
     @Override
-    public RunReport.@Nullable Dma dma() {
+    public RunReport.Dma dma() {
         DmaCounters counters = kernel.iommu().counters();
         return new RunReport.Dma(
                 counters.completed(), counters.blocked() + kernel.vfioPci().rejectedTransfers());
+    }
+
+    /** What processes have left open: a line each, empty when all is well. */
+    List<String> leaks() {
+        return kernel.leaks();
     }
 
     @Override

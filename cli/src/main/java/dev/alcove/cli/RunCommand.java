@@ -6,6 +6,7 @@ import dev.alcove.kvm.Kvm;
 import dev.alcove.sys.AlcoveException;
 import dev.alcove.sys.BadInputException;
 import dev.alcove.sys.Syscalls;
+import dev.alcove.sys.TracingSyscalls;
 import dev.alcove.vmm.Coco;
 import dev.alcove.vmm.Machine;
 import dev.alcove.vmm.MachineConfig;
@@ -18,6 +19,7 @@ import java.io.FileOutputStream;
 import java.io.IOException;
 import java.io.OutputStream;
 import java.io.PrintWriter;
+import java.io.UncheckedIOException;
 import java.nio.file.Files;
 import java.nio.file.InvalidPathException;
 import java.nio.file.Path;
@@ -141,6 +143,9 @@ final class RunCommand implements Callable<Integer> {
     @Option(names = "--check", description = "Check the invariants after every conversion, not only at the end.")
     private boolean check;
 
+    @Option(names = "--trace", paramLabel = "FILE", description = "Write every system call as a JSON line.")
+    private @Nullable String trace;
+
     @Option(names = "--report", paramLabel = "FILE", description = "Write what happened as JSON.")
     private @Nullable String report;
 
@@ -164,9 +169,20 @@ final class RunCommand implements Callable<Integer> {
                 .or(() -> guest.note().wantsEdu() ? Optional.of(new DeviceRequest.Edu()) : Optional.empty());
         try (OutputStream reportFile = report == null ? OutputStream.nullOutputStream() : create(report);
                 HostKernel host = chooseKernel(guest, wanted, errors)) {
-            RunReport result = run(host, host.syscalls(), guest, wanted, errors);
+            RunReport result = traced(host, guest, wanted, errors);
             RunReportJson.write(result, reportFile);
             return result.exit().status();
+        }
+    }
+
+    /** Runs, with every system call written down where that is asked for. */
+    private RunReport traced(
+            HostKernel host, PvhImage guest, Optional<DeviceRequest> wanted, PrintWriter errors) {
+        if (trace == null) {
+            return run(host, host.syscalls(), guest, wanted, errors);
+        }
+        try (TracingSyscalls syscalls = new TracingSyscalls(host.syscalls(), create(trace))) {
+            return run(host, syscalls, guest, wanted, errors);
         }
     }
 
@@ -205,7 +221,9 @@ final class RunCommand implements Callable<Integer> {
         RunReport.Conversions conversions = new RunReport.Conversions(0, 0, 0, 0);
         RunReport.Iommu iommu = RunReport.Iommu.none();
         RunReport.Invariants invariants = new RunReport.Invariants(0, 0);
-        try (OutputStream console = new BufferedOutputStream(new FileOutputStream(FileDescriptor.out))) {
+        // Not closed: it is the process's stdout. The machine flushes it.
+        OutputStream console = new BufferedOutputStream(new FileOutputStream(FileDescriptor.out));
+        try {
             kind = chooseCoco(syscalls, guest);
             MachineConfig config = config(host, syscalls, guest, wanted, kind, console);
             try (Machine machine = Machine.create(syscalls, config)) {
@@ -217,8 +235,8 @@ final class RunCommand implements Callable<Integer> {
             }
         } catch (AlcoveException e) {
             outcome = VmOutcome.of(e);
-        } catch (IOException e) {
-            outcome = new VmOutcome.HostLacks("stdout cannot be written: " + e);
+        } catch (UncheckedIOException e) {
+            outcome = new VmOutcome.HostLacks(e.getMessage() + ": " + e.getCause());
         }
         if (!(outcome instanceof VmOutcome.GuestSuccess)) {
             Alcove.say(errors, outcome.reason(), null);

@@ -1,0 +1,109 @@
+// SPDX-License-Identifier: Apache-2.0
+package dev.alcove.cli;
+
+import java.io.IOException;
+import java.io.PrintWriter;
+import java.io.StringWriter;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.io.TempDir;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.CsvSource;
+import org.junit.jupiter.params.provider.ValueSource;
+
+import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertFalse;
+import static org.junit.jupiter.api.Assertions.assertTrue;
+
+class CommandLineTest {
+    private final StringWriter errors = new StringWriter();
+
+    private int run(String... arguments) {
+        return Alcove.execute(arguments, new PrintWriter(errors, true));
+    }
+
+    @ParameterizedTest
+    @ValueSource(
+            strings = {
+                "run hello --memory 0",
+                "run hello --memory -1M",
+                "run hello --memory 4097",
+                "run hello --memory 1000000T",
+                "run hello --memory 99999999999999999999G",
+                "run hello --memory 512T",
+                "run hello --memory 64K",
+                "run hello --memory lots",
+                "run hello --cpus 0",
+                "run hello --cpus 255",
+                "run hello --cpus x",
+                "run hello --timeout 0s",
+                "run hello --timeout forever",
+                "run hello --seed -1",
+                "run hello --seed x",
+                "run hello --kernel windows",
+                "run hello --coco tdx",
+                "run hello --iommu-map remap",
+                "run hello --device gpu",
+                "run hello --device vfio-pci,host=00:00",
+                "run hello --device vfio-pci,host=0000:ff:1f.7 --kernel emulated",
+                "run hello --no-such-option",
+                "run no-such-image",
+                "run /",
+                "run",
+                "frobnicate",
+                ""
+            })
+    void badUsageIsStatus2AndAMessage(String line) {
+        int status = run(line.isEmpty() ? new String[0] : (line + (line.contains("--kernel") || !line.startsWith(
+                "run hello") ? "" : " --kernel emulated")).split(" "));
+        assertEquals(2, status, errors.toString());
+        assertTrue(errors.toString().contains("alcove: "), errors.toString());
+        assertFalse(errors.toString().contains("\tat "), errors.toString());
+    }
+
+    @Test
+    void hostileFilesAreStatus2(@TempDir Path directory) throws IOException {
+        Path empty = Files.createFile(directory.resolve("empty.elf"));
+        assertEquals(2, run("run", empty.toString()));
+        Path text = Files.writeString(directory.resolve("text.elf"), "#!/bin/sh\n".repeat(100));
+        assertEquals(2, run("run", text.toString()));
+        assertTrue(errors.toString().contains("no ELF magic"), errors.toString());
+    }
+
+    @Test
+    void anUnwritableReportIsStatus2BeforeAnythingRuns() {
+        assertEquals(2, run("run", "hello", "--kernel", "emulated", "--report", "/proc/none/report.json"));
+        assertTrue(errors.toString().contains("cannot be written"), errors.toString());
+    }
+
+    @ParameterizedTest
+    @CsvSource({"1,1", "4096,4096", "64K,65536", "256M,268435456", "1g,1073741824", "2GiB,2147483648", "1T,1099511627776"})
+    void sizes(String text, long bytes) {
+        assertEquals(bytes, MemorySize.parse(text).bytes());
+    }
+
+    @ParameterizedTest
+    @CsvSource({"5,5000", "60s,60000", "250ms,250", "2m,120000", "1h,3600000"})
+    void times(String text, long millis) {
+        assertEquals(millis, TimeSpan.parse(text).duration().toMillis());
+    }
+
+    @ParameterizedTest
+    @ValueSource(strings = {"--help", "--version", "run --help", "doctor --help", "images", "generate-completion"})
+    void helpIsStatus0(String line) {
+        assertEquals(0, run(line.split(" ")), errors.toString());
+    }
+
+    @Test
+    void doctorNamesARemedyForWhatIsMissing() {
+        assertEquals(0, run("doctor"));
+        assertEquals(0, run("doctor", "--json"));
+        for (Finding finding : HostSurvey.of(new dev.alcove.sys.HostSyscalls())) {
+            assertFalse(finding.detail().isEmpty(), finding.name());
+            if (finding.state() == Finding.State.missing) {
+                assertFalse(finding.remedy().isEmpty(), finding.name());
+            }
+        }
+    }
+}

@@ -12,7 +12,6 @@ import dev.alcove.sys.Linux;
 import dev.alcove.vmm.conversion.KernelView;
 import java.util.ArrayList;
 import java.util.List;
-import java.util.Set;
 
 /** What the emulated kernel itself knows of the VM's memory, for the invariant checker. */
 final class EmulatedView implements KernelView {
@@ -59,18 +58,17 @@ final class EmulatedView implements KernelView {
     public List<String> frameViolations() {
         List<String> violations = new ArrayList<>();
         for (VmView vm : kernel.kvm().machines()) {
-            Set<Long> secret = vm.gmemFrames();
             for (IommuGroup group : kernel.iommu().groups()) {
                 IommuDomain domain = group.domain();
                 if (domain != null) {
-                    check(domain, secret, violations);
+                    check(domain, vm, violations);
                 }
             }
         }
         return violations;
     }
 
-    private void check(IommuDomain domain, Set<Long> secret, List<String> violations) {
+    private void check(IommuDomain domain, VmView vm, List<String> violations) {
         for (IovaExtent extent : domain.extents()) {
             for (long page = 0; page < extent.pages(); page++) {
                 long iova = extent.iova() + (page << Linux.PAGE_SHIFT);
@@ -78,7 +76,7 @@ final class EmulatedView implements KernelView {
                 if (frame < 0) {
                     continue;
                 }
-                if (secret.contains(frame)) {
+                if (vm.holdsPrivately(frame)) {
                     violations.add("iova 0x" + Long.toHexString(iova) + " leads a device to private frame " + frame);
                 } else if (kernel.memory().pins(frame) == 0) {
                     violations.add("iova 0x" + Long.toHexString(iova) + " leads a device to frame " + frame

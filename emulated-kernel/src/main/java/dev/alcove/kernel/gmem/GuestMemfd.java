@@ -104,6 +104,11 @@ public final class GuestMemfd extends OpenFile {
         return store.frameIfPresent(index);
     }
 
+    /** Whether a frame is one of this file's. */
+    public boolean holds(long pfn) {
+        return store.holds(pfn);
+    }
+
     /** Pages that have a frame. */
     public long present() {
         return store.present();

@@ -4,9 +4,7 @@ package dev.alcove.kernel.kvm;
 import dev.alcove.kernel.gmem.GuestMemfd;
 import dev.alcove.sys.Linux;
 import java.util.ArrayList;
-import java.util.HashSet;
 import java.util.List;
-import java.util.Set;
 
 /** A machine as reports and tests may look at it: nothing here changes it. Any thread may call. */
 public final class VmView {
@@ -38,18 +36,13 @@ public final class VmView {
         return vm.isPrivate(gpa >>> Linux.PAGE_SHIFT);
     }
 
-    /** The frames that hold guest_memfd memory: what no device may reach. */
-    public Set<Long> gmemFrames() {
-        Set<Long> frames = new HashSet<>();
+    /** Whether a frame is guest_memfd memory: what no device may reach while it is private. */
+    public boolean holdsPrivately(long frame) {
         for (GuestMemfd gmem : vm.gmems()) {
-            long pages = gmem.size() >>> Linux.PAGE_SHIFT;
-            for (long index = 0; index < pages; index++) {
-                long frame = gmem.frameIfPresent(index);
-                if (frame >= 0) {
-                    frames.add(frame);
-                }
+            if (gmem.holds(frame)) {
+                return true;
             }
         }
-        return frames;
+        return false;
     }
 }

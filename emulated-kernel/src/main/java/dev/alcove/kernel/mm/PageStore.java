@@ -115,6 +115,21 @@ public final class PageStore {
         return nextPresent(index, index + 1) == index ? extent.frame(index) : -1;
     }
 
+    /** Whether a frame is one of this store's, home frames of pages that nobody has touched yet among them. */
+    public boolean holds(long pfn) {
+        for (PageExtent extent : extents) {
+            if (pfn >= extent.home && pfn < extent.home + extent.count) {
+                return !extent.departed(extent.first + (pfn - extent.home));
+            }
+        }
+        lock.lock();
+        try {
+            return overrides.containsValue(pfn);
+        } finally {
+            lock.unlock();
+        }
+    }
+
     /**
      * As {@link #frame}, with the frame pinned ({@code memfd_pin_folios}): no punch comes between the two.
      *

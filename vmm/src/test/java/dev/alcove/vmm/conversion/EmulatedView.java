@@ -10,7 +10,6 @@ import dev.alcove.kernel.iommufd.IommufdContext;
 import dev.alcove.kernel.kvm.VmView;
 import java.util.ArrayList;
 import java.util.List;
-import java.util.Set;
 
 /** What the emulated kernel knows of a test VM. */
 record EmulatedView(EmulatedKernel kernel, TestVm vm) implements KernelView {
@@ -48,14 +47,14 @@ record EmulatedView(EmulatedKernel kernel, TestVm vm) implements KernelView {
     @Override
     public List<String> frameViolations() {
         List<String> found = new ArrayList<>(kernel.kvm().troubles());
-        Set<Long> secret = machine().gmemFrames();
+        VmView machine = machine();
         long reachable = 0;
         for (IommuDomain domain : domains()) {
             for (IovaExtent extent : domain.extents()) {
                 for (long page = 0; page < extent.pages(); page++) {
                     long iova = extent.iova() + page * PAGE;
                     long frame = domain.frame(iova);
-                    if (secret.contains(frame)) {
+                    if (machine.holdsPrivately(frame)) {
                         found.add("a device reaches frame " + frame + " of guest_memfd at IOVA 0x"
                                 + Long.toHexString(iova));
                     }

@@ -9,6 +9,7 @@ import dev.alcove.bindings.kvm.kvm_regs;
 import dev.alcove.bindings.kvm.kvm_run;
 import dev.alcove.bindings.kvm.kvm_segment;
 import dev.alcove.bindings.kvm.kvm_sregs;
+import dev.alcove.sys.Errno;
 import java.lang.foreign.MemorySegment;
 import java.lang.foreign.ValueLayout;
 
@@ -101,8 +102,11 @@ final class KvmVcpu {
      * @param memory the guest's memory from address 0 on
      */
     KvmVcpu longMode(MemorySegment memory, long tables, long rip) {
-        memory.set(ValueLayout.JAVA_LONG, tables, tables + 0x1000 | 7);
-        memory.set(ValueLayout.JAVA_LONG, tables + 0x1000, tables + 0x2000 | 7);
+        // A KVM without hardware virtualisation may accept the registers and then never come back from such code.
+        int paging = machine.sys.ioctl(machine.kvmFd, kvm.KVM_CHECK_EXTENSION(), 236L);
+        machine.kernel.needs("two-dimensional paging (KVM_CAP_PRE_FAULT_MEMORY)", paging == 0 ? -Errno.EOPNOTSUPP : 0);
+        memory.set(ValueLayout.JAVA_LONG, tables, (tables + 0x1000) | 7);
+        memory.set(ValueLayout.JAVA_LONG, tables + 0x1000, (tables + 0x2000) | 7);
         memory.set(ValueLayout.JAVA_LONG, tables + 0x2000, 0x87);
         memory.set(ValueLayout.JAVA_LONG, tables + 0x2000 + 8, 0x200087);
         memory.set(ValueLayout.JAVA_LONG, tables + 0x1000 + 3 * 8, 0xc0000000L | 0x87);

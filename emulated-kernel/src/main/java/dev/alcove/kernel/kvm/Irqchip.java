@@ -28,6 +28,10 @@ final class Irqchip {
 
     private static final int ROUTING_MSI = 2;
     private static final int DEASSIGN = 1;
+
+    /** KVM_MSI_VALID_DEVID: the device number is filled in; it means nothing here. */
+    private static final int VALID_DEVID = 1;
+
     private static final int RESAMPLE = 2;
 
     private record Route(int addressLow, int addressHigh, int data) {}
@@ -74,7 +78,7 @@ final class Irqchip {
 
     /** KVM_SIGNAL_MSI: how many APICs took it, 0 when those addressed are off, -EPERM (-1) when there are none. */
     int signal(MemorySegment msi) {
-        if (kvm_msi.flags(msi) != 0 || invalid(kvm_msi.address_hi(msi))) {
+        if ((kvm_msi.flags(msi) & ~VALID_DEVID) != 0 || invalid(kvm_msi.address_hi(msi))) {
             return -Errno.EINVAL;
         }
         return deliver(kvm_msi.address_lo(msi), kvm_msi.address_hi(msi), kvm_msi.data(msi));

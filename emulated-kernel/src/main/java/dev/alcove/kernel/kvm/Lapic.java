@@ -182,7 +182,7 @@ final class Lapic {
     synchronized boolean accept(ApicMessage message) {
         switch (message.mode()) {
             case ApicMessage.FIXED, ApicMessage.LOWEST_PRIORITY -> {
-                if (!enabled() || message.vector() < 16) {
+                if (!enabled()) {
                     return false;
                 }
                 set(IRR, message.vector());

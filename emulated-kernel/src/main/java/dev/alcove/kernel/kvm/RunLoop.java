@@ -82,9 +82,9 @@ final class RunLoop {
             }
             cpu.state().cr8 = run.cr8();
         }
-        complete();
+        boolean unfinished = complete();
         if (immediate) {
-            return -Errno.EINTR;
+            return unfinished ? finishInstruction() : -Errno.EINTR;
         }
         if (!vcpu.enterable()) {
             run.failEntry(INVALID_GUEST_STATE);
@@ -106,7 +106,9 @@ final class RunLoop {
         return -Errno.EINTR;
     }
 
-    private void complete() {
+    /** Hands in what user space has answered; true when the instruction has still to be executed with it. */
+    private boolean complete() {
+        boolean read = pending == Pending.PORT_READ || pending == Pending.MMIO_READ;
         switch (pending) {
             case PORT_READ -> cpu.completeRead(run.ioData(pendingSize));
             case MMIO_READ -> cpu.completeRead(run.mmioData(pendingSize));
@@ -117,6 +119,24 @@ final class RunLoop {
             case NOTHING -> {}
         }
         pending = Pending.NOTHING;
+        return read;
+    }
+
+    /** Executes the instruction that user space has completed, and no other: registers and memory then have its data. */
+    private int finishInstruction() {
+        vcpu.step(true);
+        try {
+            CpuExit exit = cpu.run();
+            vcpu.mode().leave();
+            while (exit instanceof CpuExit.MemoryFault && vcpu.bus().takeRetry()) {
+                vcpu.step(true);
+                exit = cpu.run();
+                vcpu.mode().leave();
+            }
+            return exit instanceof CpuExit.Interrupted ? -Errno.EINTR : Math.min(serve(exit), 0);
+        } finally {
+            vcpu.step(false);
+        }
     }
 
     private int loop() {

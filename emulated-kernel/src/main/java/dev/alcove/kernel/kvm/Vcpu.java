@@ -58,6 +58,9 @@ final class Vcpu implements Lapic.Owner {
 
     private boolean queuedNmi;
 
+    /** Calls of {@link #attend} before the processor shall leave; 0 to run freely. */
+    private int steps;
+
     /** Guarded by {@link #wakeUp}: something has happened since a blocked vCPU looked. */
     private boolean woken;
 
@@ -325,6 +328,11 @@ final class Vcpu implements Lapic.Owner {
                 && (apic == null || (externalInterrupt < 0 && apic.acceptsExternal()));
     }
 
+    /** Makes the next run execute one instruction, or, with false, run freely again. */
+    void step(boolean one) {
+        steps = one ? 2 : 0;
+    }
+
     /** Whether user space waits for {@link #readyForInterrupt} and it has come. */
     boolean interruptWindowOpen() {
         return run.wantsInterruptWindow() && readyForInterrupt();
@@ -336,6 +344,10 @@ final class Vcpu implements Lapic.Owner {
      * @return false when the run loop has something to do
      */
     boolean attend(Cpu processor) {
+        if (steps > 0) {
+            processor.attention();
+            return --steps > 0;
+        }
         Lapic apic = lapic;
         if (signalPending() || (apic != null && apic.hasInitOrSipi()) || interruptWindowOpen()) {
             return false;

@@ -52,7 +52,7 @@ final class KvmInvalidationContractTest {
         long now = read(memory, at);
         while (read(memory, at) == now) {
             assertTrue(!running.isDone(), "the guest has stopped");
-            Thread.yield();
+            Thread.onSpinWait();
         }
     }
 
@@ -77,7 +77,7 @@ final class KvmInvalidationContractTest {
             Future<Integer> running = threads.submit(v::run);
             for (int round = 0; round < ROUNDS; round++) {
                 await(low, 0x3000, running);
-                long pages = 1 + random.nextInt(16);
+                long pages = 1L + random.nextInt(16);
                 ok(m.attributes(RAM, pages * PAGE, KvmMachine.PRIVATE, 0));
                 long value = read(shared, 0);
                 await(low, 0x3000, running);

@@ -239,7 +239,7 @@ final class KvmRunContractTest {
             runner.start();
             ready.await();
             while ((short) ValueLayout.JAVA_SHORT.varHandle().getVolatile(memory, 0x2000L) == 0) {
-                Thread.yield();
+                Thread.onSpinWait();
             }
             ok(m.sys.tgkill(m.sys.getpid(), tid.get(), signal));
             runner.join();

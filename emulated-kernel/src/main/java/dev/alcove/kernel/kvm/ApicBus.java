@@ -28,10 +28,10 @@ final class ApicBus {
     /**
      * Delivers a message.
      *
-     * @return how many APICs took it; 0 when those addressed are disabled; -1 when none was addressed
+     * @return how many APICs took it: those addressed that are enabled; -1 when the machine has none
      */
     int deliver(ApicMessage message) {
-        int result = -1;
+        int result = apics.isEmpty() ? -1 : 0;
         Lapic lowest = null;
         for (Lapic apic : apics) {
             if (!apic.matches(message.destination(), message.logical())) {
@@ -43,10 +43,10 @@ final class ApicBus {
                 }
                 continue;
             }
-            result = Math.max(result, 0) + (apic.accept(message) ? 1 : 0);
+            result += apic.accept(message) ? 1 : 0;
         }
         if (lowest != null) {
-            result = Math.max(result, 0) + (lowest.accept(message) ? 1 : 0);
+            result += lowest.accept(message) ? 1 : 0;
         }
         return result;
     }

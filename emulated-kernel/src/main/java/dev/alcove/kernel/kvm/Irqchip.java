@@ -76,7 +76,7 @@ final class Irqchip {
         return x2apicFormat && (addressHigh & 0xff) != 0;
     }
 
-    /** KVM_SIGNAL_MSI: how many APICs took it, 0 when those addressed are off, -EPERM (-1) when there are none. */
+    /** KVM_SIGNAL_MSI: how many APICs took it; -EPERM (-1) when the machine has none. */
     int signal(MemorySegment msi) {
         if ((kvm_msi.flags(msi) & ~VALID_DEVID) != 0 || invalid(kvm_msi.address_hi(msi))) {
             return -Errno.EINVAL;

@@ -46,7 +46,6 @@ class CommandLineTest {
                 "run hello --iommu-map remap",
                 "run hello --device gpu",
                 "run hello --device vfio-pci,host=00:00",
-                "run hello --device vfio-pci,host=0000:ff:1f.7 --kernel emulated",
                 "run hello --no-such-option",
                 "run no-such-image",
                 "run /",
@@ -60,6 +59,12 @@ class CommandLineTest {
         assertEquals(2, status, errors.toString());
         assertTrue(errors.toString().contains("alcove: "), errors.toString());
         assertFalse(errors.toString().contains("\tat "), errors.toString());
+    }
+
+    @Test
+    void aMissingDeviceIsStatus3() {
+        assertEquals(3, run("run", "hello", "--kernel", "emulated", "--device", "vfio-pci,host=0000:ff:1f.7"));
+        assertTrue(errors.toString().contains("no PCI device 0000:ff:1f.7"), errors.toString());
     }
 
     @Test

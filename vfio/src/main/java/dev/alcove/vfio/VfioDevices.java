@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 package dev.alcove.vfio;
 
-import dev.alcove.sys.BadInputException;
 import dev.alcove.sys.MissingFeatureException;
 import dev.alcove.sys.Syscalls;
 import java.util.ArrayList;
@@ -50,12 +49,12 @@ public final class VfioDevices {
     /**
      * Looks a function up.
      *
-     * @throws BadInputException there is no such function
+     * @throws MissingFeatureException there is no such function
      */
     public static Entry find(Syscalls syscalls, PciAddress address) {
         Sysfs sysfs = new Sysfs(syscalls);
         if (sysfs.list(PCI_DEVICES + "/" + address).isEmpty()) {
-            throw new BadInputException("there is no PCI device " + address, "lspci -D lists what there is");
+            throw new MissingFeatureException("there is no PCI device " + address, "lspci -D lists what there is");
         }
         return entry(sysfs, address);
     }
@@ -63,7 +62,7 @@ public final class VfioDevices {
     /**
      * The path of a function's VFIO character device.
      *
-     * @throws BadInputException there is no such function
+     * @throws MissingFeatureException there is no such function
      * @throws MissingFeatureException no VFIO driver holds it; the hint says how to bind it
      */
     public static String cdev(Syscalls syscalls, PciAddress address) {

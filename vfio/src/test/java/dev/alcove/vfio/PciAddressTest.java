@@ -3,6 +3,7 @@ package dev.alcove.vfio;
 
 import dev.alcove.sys.BadInputException;
 import dev.alcove.sys.HostSyscalls;
+import dev.alcove.sys.MissingFeatureException;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.CsvSource;
@@ -47,7 +48,7 @@ class PciAddressTest {
             assertEquals(entry, VfioDevices.find(syscalls, entry.address()));
         }
         PciAddress missing = PciAddress.parse("fffe:fd:1c.6");
-        assertThrows(BadInputException.class, () -> VfioDevices.find(syscalls, missing));
-        assertThrows(BadInputException.class, () -> VfioDevice.open(syscalls, missing));
+        assertThrows(MissingFeatureException.class, () -> VfioDevices.find(syscalls, missing));
+        assertThrows(MissingFeatureException.class, () -> VfioDevice.open(syscalls, missing));
     }
 }

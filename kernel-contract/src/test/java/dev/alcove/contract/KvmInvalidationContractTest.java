@@ -56,26 +56,38 @@ final class KvmInvalidationContractTest {
         }
     }
 
-    /** Ends the guest by taking its code away: an exit with EFAULT. */
-    private static void end(KvmMachine m, Future<Integer> running) throws Exception {
-        ok(m.region1(0, 0, 0, 0, 0));
-        running.get();
+    /** What is done again and again while the guest runs. */
+    private interface Round {
+        void play(Future<Integer> running, int round);
+    }
+
+    /** Runs the guest meanwhile; in the end takes its code away, which ends it. */
+    private static void meanwhile(KvmMachine m, KvmVcpu v, Round body) throws Exception {
+        try (ExecutorService threads = Executors.newSingleThreadExecutor()) {
+            Future<Integer> running = threads.submit(v::run);
+            try {
+                for (int round = 0; round < ROUNDS; round++) {
+                    body.play(running, round);
+                }
+            } finally {
+                ok(m.region1(0, 0, 0, 0, 0));
+                running.get();
+            }
+        }
     }
 
     @EveryKvm
     void anAttributeThatIsChangedHoldsAtOnce(KernelUnderTest kernel) throws Exception {
         long seed = 20261120;
         Random random = new Random(seed);
-        try (KvmMachine m = new KvmMachine(kernel, KvmMachine.SW_PROTECTED);
-                ExecutorService threads = Executors.newSingleThreadExecutor()) {
+        try (KvmMachine m = new KvmMachine(kernel, KvmMachine.SW_PROTECTED)) {
             MemorySegment low = m.memory(16);
             ok(m.region1(0, 0, 0, 16 * PAGE, low.address()));
             MemorySegment shared = m.memory(16);
             int gmem = m.own(m.gmem(16 * PAGE, 0));
             ok(m.region(1, KvmMachine.GMEM, RAM, 16 * PAGE, shared.address(), gmem, 0));
             KvmVcpu v = start(m, low, RAM, 0x3000);
-            Future<Integer> running = threads.submit(v::run);
-            for (int round = 0; round < ROUNDS; round++) {
+            meanwhile(m, v, (running, round) -> {
                 await(low, 0x3000, running);
                 long pages = 1L + random.nextInt(16);
                 ok(m.attributes(RAM, pages * PAGE, KvmMachine.PRIVATE, 0));
@@ -88,15 +100,13 @@ final class KvmInvalidationContractTest {
                 }
                 ok(m.attributes(RAM, pages * PAGE, 0, 0));
                 await(shared, 0, running);
-            }
-            end(m, running);
+            });
         }
     }
 
     @EveryKvm
     void aPunchedPageStartsFromZero(KernelUnderTest kernel) throws Exception {
-        try (KvmMachine m = new KvmMachine(kernel, KvmMachine.DEFAULT);
-                ExecutorService threads = Executors.newSingleThreadExecutor()) {
+        try (KvmMachine m = new KvmMachine(kernel, KvmMachine.DEFAULT)) {
             kernel.needs("mappable guest_memfd", m.has(244) == 3 ? 0 : -Errno.EINVAL);
             MemorySegment low = m.memory(16);
             ok(m.region1(0, 0, 0, 16 * PAGE, low.address()));
@@ -104,22 +114,19 @@ final class KvmInvalidationContractTest {
             MemorySegment file = m.map(16, Linux.MAP_SHARED, gmem);
             ok(m.region(1, KvmMachine.GMEM, RAM, 16 * PAGE, file.address(), gmem, 0));
             KvmVcpu v = start(m, low, RAM + 8, 0x3000);
-            Future<Integer> running = threads.submit(v::run);
-            for (int round = 0; round < ROUNDS; round++) {
+            meanwhile(m, v, (running, round) -> {
                 await(file, 8, running);
                 file.set(ValueLayout.JAVA_LONG, 16, round);
                 ok(m.punch(gmem, 0, PAGE));
                 assertEquals(0, read(file, 16), "round " + round);
                 await(file, 8, running);
-            }
-            end(m, running);
+            });
         }
     }
 
     @EveryKvm
     void memoryThatIsUnmappedIsNotWritten(KernelUnderTest kernel) throws Exception {
-        try (KvmMachine m = new KvmMachine(kernel, KvmMachine.DEFAULT);
-                ExecutorService threads = Executors.newSingleThreadExecutor()) {
+        try (KvmMachine m = new KvmMachine(kernel, KvmMachine.DEFAULT)) {
             MemorySegment low = m.memory(16);
             ok(m.region1(0, 0, 0, 16 * PAGE, low.address()));
             int file = m.own(m.sys.memfdCreate("ram", 0));
@@ -128,8 +135,7 @@ final class KvmInvalidationContractTest {
             MemorySegment ram = m.map(16, Linux.MAP_SHARED, file);
             ok(m.region1(1, 0, RAM, 16 * PAGE, ram.address()));
             KvmVcpu v = start(m, low, RAM, 0x3000);
-            Future<Integer> running = threads.submit(v::run);
-            for (int round = 0; round < ROUNDS; round++) {
+            meanwhile(m, v, (running, round) -> {
                 await(view, 0, running);
                 long there = m.sys.mmap(
                         ram.address(), PAGE, KvmMachine.RW, Linux.MAP_SHARED | Linux.MAP_FIXED, file, PAGE);
@@ -140,8 +146,7 @@ final class KvmInvalidationContractTest {
                 assertEquals(value, read(view, 0), "round " + round);
                 there = m.sys.mmap(ram.address(), PAGE, KvmMachine.RW, Linux.MAP_SHARED | Linux.MAP_FIXED, file, 0);
                 assertEquals(ram.address(), there);
-            }
-            end(m, running);
+            });
             assertEquals(0, kvm_run.immediate_exit(v.run));
         }
     }

@@ -60,8 +60,4 @@ final class Memslots {
         byId.remove(slot.id);
         byFrame.remove(slot.baseGfn);
     }
-
-    int count() {
-        return byId.size();
-    }
 }

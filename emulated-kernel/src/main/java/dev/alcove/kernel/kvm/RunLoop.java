@@ -6,7 +6,6 @@ import dev.alcove.cpu.CpuExit;
 import dev.alcove.kernel.task.Signals;
 import dev.alcove.kernel.task.Task;
 import dev.alcove.sys.Errno;
-import org.jspecify.annotations.Nullable;
 
 /** KVM_RUN of one vCPU, on the calling thread, with the vCPU's mutex held. */
 final class RunLoop {
@@ -28,18 +27,11 @@ final class RunLoop {
     private Pending pending = Pending.NOTHING;
     private int pendingSize;
 
-    /** What went wrong in the emulator itself, for whoever looks for the cause; null when nothing did. */
-    private volatile @Nullable String trouble;
-
     RunLoop(Vcpu vcpu) {
         this.vcpu = vcpu;
         vm = vcpu.vm();
         cpu = vcpu.cpu();
         run = vcpu.runPage();
-    }
-
-    @Nullable String trouble() {
-        return trouble;
     }
 
     /** Runs the vCPU; 0 with an exit reason in the run page, or a negated errno. */
@@ -51,7 +43,6 @@ final class RunLoop {
             run.begin();
             return enter();
         } catch (RuntimeException | Error e) {
-            trouble = e.toString();
             vm.trouble("vCPU " + vcpu.id + ": " + e + " at " + (e.getStackTrace().length == 0 ? "?" : e.getStackTrace()[0]));
             run.internalError(RunPage.UNEXPECTED_EXIT, new byte[0]);
             return 0;
@@ -205,7 +196,6 @@ final class RunLoop {
                 return 0;
             }
             case CpuExit.InternalError(String message, byte[] bytes) -> {
-                trouble = message;
                 vm.trouble("vCPU " + vcpu.id + ": " + message);
                 run.internalError(RunPage.EMULATION, bytes);
                 return 0;

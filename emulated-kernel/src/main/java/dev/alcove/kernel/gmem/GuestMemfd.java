@@ -79,10 +79,6 @@ public final class GuestMemfd extends OpenFile {
         return size;
     }
 
-    /** The flags it was made with. */
-    public long createFlags() {
-        return flags;
-    }
 
     /** Whether user space may map it; a slot bound to such a file takes all its memory from it. */
     public boolean mappable() {

@@ -79,7 +79,6 @@ public final class GuestMemfd extends OpenFile {
         return size;
     }
 
-
     /** Whether user space may map it; a slot bound to such a file takes all its memory from it. */
     public boolean mappable() {
         return (flags & FLAG_MMAP) != 0;

@@ -94,7 +94,8 @@ final class Type1CompatContractTest {
             fails(Errno.ENOENT, it.type1Unmap(0, MIB, PAGE));
             ok(it.unmap(ioas, 0, -1));
             ok(kernel.sys().ioctl(it.fd, SET_IOMMU, TYPE1));
-            assertEquals(1, kernel.sys().ioctl(it.fd, CHECK_EXTENSION, 4));
+            int coherent = kernel.sys().ioctl(it.fd, CHECK_EXTENSION, 4);
+            assertTrue(coherent == 0 || coherent == 1, "whether DMA is coherent depends on the IOMMU: " + coherent);
             ok(it.map(ioas, ALL, it.memory(16), 16 * PAGE, MIB));
             assertEquals(PAGE, it.type1Unmap(0, MIB + 5 * PAGE, PAGE));
             fails(Errno.ENOENT, it.unmap(ioas, MIB, PAGE));

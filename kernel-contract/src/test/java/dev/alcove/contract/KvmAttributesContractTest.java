@@ -44,8 +44,10 @@ final class KvmAttributesContractTest {
             fails(Errno.EFAULT, m.sys.ioctl(m.fd, (int) kvm.KVM_SET_MEMORY_ATTRIBUTES(), 8));
             ok(m.attributes(0, PAGE, 8, 0));
             ok(m.attributes(0, PAGE, 8, 0));
-            ok(m.attributes(1L << 40, 1L << 30, 8, 0));
-            ok(m.attributes(0, 1L << 41, 0, 0));
+            // Linux keeps an entry for each page and walks them all: a range of terabytes would take it minutes.
+            ok(m.attributes(1L << 40, 16 << 20, 8, 0));
+            ok(m.attributes((1L << 40) - (8 << 20), 32 << 20, 0, 0));
+            ok(m.attributes(0, 16 << 20, 0, 0));
             fails(Errno.EINVAL, m.gmem(PAGE, KvmMachine.FLAG_INIT_SHARED));
         }
     }

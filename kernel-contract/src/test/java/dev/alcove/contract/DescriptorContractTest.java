@@ -18,6 +18,7 @@ import static org.junit.jupiter.api.Assertions.assertFalse;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
 /** Descriptors, paths, directories, limits, names. */
+@Surface("process")
 final class DescriptorContractTest {
     private static final int NONE = 999_999;
 

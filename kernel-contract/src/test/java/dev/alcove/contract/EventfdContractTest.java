@@ -18,6 +18,7 @@ import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
 /** eventfd(2) and poll(2). */
+@Surface("process")
 @Timeout(60)
 final class EventfdContractTest {
     private static long read(Syscalls sys, int fd) {

@@ -12,5 +12,5 @@ import org.junit.jupiter.params.provider.MethodSource;
 @Target(ElementType.METHOD)
 @Retention(RetentionPolicy.RUNTIME)
 @ParameterizedTest(name = "{0}")
-@MethodSource("dev.alcove.contract.KvmMachine#kernels")
+@MethodSource("dev.alcove.contract.KernelUnderTest#all")
 @interface EveryKvm {}

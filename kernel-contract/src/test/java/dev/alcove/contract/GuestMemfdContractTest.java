@@ -15,6 +15,7 @@ import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertThrows;
 
 /** guest_memfd as a file. */
+@Surface("guest_memfd")
 @Timeout(60)
 final class GuestMemfdContractTest {
     private static final long PAGE = KvmMachine.PAGE;

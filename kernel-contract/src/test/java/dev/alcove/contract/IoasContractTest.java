@@ -16,6 +16,7 @@ import static org.junit.jupiter.api.Assertions.assertArrayEquals;
 import static org.junit.jupiter.api.Assertions.assertEquals;
 
 /** I/O address spaces without a device: areas, allowed ranges, copies, options. Nothing is pinned here. */
+@Surface("areas")
 final class IoasContractTest {
     private static final long PAGE = Linux.PAGE_SIZE;
     private static final long MIB = 1 << 20;

@@ -12,6 +12,7 @@ import static dev.alcove.contract.IommufdClient.ALL;
 import static org.junit.jupiter.api.Assertions.assertEquals;
 
 /** Random maps, copies, unmaps and cuts against a list of intervals, with a device where there is one. */
+@Surface("areas")
 final class IoasRandomContractTest {
     private static final long PAGE = Linux.PAGE_SIZE;
     private static final long BASE = 1 << 20;

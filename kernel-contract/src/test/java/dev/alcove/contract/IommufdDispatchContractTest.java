@@ -15,6 +15,7 @@ import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
 /** The rules that every ioctl of /dev/iommu follows: lengths, reserved fields, ids. */
+@Surface("iommufd dispatch")
 final class IommufdDispatchContractTest {
     /** Number, least size; each is refused one byte short. */
     private static final int[][] LEAST = {

@@ -24,6 +24,9 @@ import static org.junit.jupiter.api.Assumptions.assumeTrue;
  * <p>JUnit closes it after each test; the emulated kernel must then have nothing left.
  */
 public final class KernelUnderTest implements AutoCloseable {
+    private static final List<KernelProfile> EMULATED =
+            List.of(KernelProfile.linux6_12(), KernelProfile.linux6_18(), KernelProfile.linux7_2());
+
     private final String name;
     private final Syscalls syscalls;
     private final Supplier<List<String>> end;
@@ -34,15 +37,48 @@ public final class KernelUnderTest implements AutoCloseable {
         this.end = end;
     }
 
-    /** Each kernel, fresh. */
+    /**
+     * Each kernel, fresh, in turn. The system property {@code alcove.kernels} chooses: names or first words of names,
+     * with commas between, such as {@code emulated} or {@code host,emulated 6.12}; in the lab its kernel is {@code host} too.
+     */
     static Stream<KernelUnderTest> all() {
-        return Stream.<Supplier<KernelUnderTest>>of(KernelUnderTest::host, () -> emulated(KernelProfile.linux7_2()))
-                .map(Supplier::get);
+        return Stream.concat(
+                EMULATED.stream().filter(profile -> chosen(emulatedName(profile))).map(KernelUnderTest::emulated),
+                Stream.of("host").filter(KernelUnderTest::chosen).map(real -> host()));
     }
 
-    /** The host's kernel. */
+    /** What the kernels are called in reports. */
+    public static Stream<String> names() {
+        return Stream.concat(EMULATED.stream().map(KernelUnderTest::emulatedName), Stream.of(realName()));
+    }
+
+    /** Whether the real kernel is to be tested, and not only emulated ones. */
+    public static boolean realChosen() {
+        return chosen("host");
+    }
+
+    /** What the real kernel under this process is called: {@code host}, or in the lab {@code lab} with its release. */
+    public static String realName() {
+        return "1".equals(System.getenv("ALCOVE_IN_LAB")) ? "lab " + majorMinor(System.getProperty("os.version")) : "host";
+    }
+
+    private static String emulatedName(KernelProfile profile) {
+        return "emulated " + majorMinor(profile.release());
+    }
+
+    private static String majorMinor(String release) {
+        return release.replaceFirst("^(\\d+\\.\\d+).*", "$1");
+    }
+
+    private static boolean chosen(String name) {
+        return Stream.of(System.getProperty("alcove.kernels", "emulated,host").split(","))
+                .anyMatch(wanted -> name.equals(wanted) || name.startsWith(wanted + " "));
+    }
+
+    /** The kernel that is really under this process; skips the test when it is not chosen. */
     static KernelUnderTest host() {
-        return new KernelUnderTest("host", new HostSyscalls(), List::of);
+        assumeTrue(chosen("host"), "the real kernel is not chosen");
+        return new KernelUnderTest(realName(), new HostSyscalls(), List::of);
     }
 
     /** A fresh emulated machine with one process of root's. */
@@ -50,7 +86,7 @@ public final class KernelUnderTest implements AutoCloseable {
         EmulatedKernel kernel = new EmulatedKernel(profile, new HostSyscalls());
         kernel.vfioPci().addEdu(new PciAddress(0, 0, 4, 0), 28);
         EmulatedProcess process = kernel.process();
-        return new KernelUnderTest("emulated " + profile.release(), process, () -> {
+        return new KernelUnderTest(emulatedName(profile), process, () -> {
             process.close();
             List<String> leaks = kernel.leaks();
             kernel.close();

@@ -24,6 +24,7 @@ import static dev.alcove.contract.Checks.ok;
 import static org.junit.jupiter.api.Assertions.assertEquals;
 
 /** Local APICs in the kernel with a split irqchip: messages, eventfds, start of a second processor, the timer. */
+@Surface("interrupts")
 @Timeout(60)
 final class KvmInterruptContractTest {
     private static final long PAGE = KvmMachine.PAGE;

@@ -20,6 +20,7 @@ import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
 /** A vCPU stores without pause while memory is taken away under it: nothing is written that was taken away. */
+@Surface("guest_memfd")
 @Timeout(120)
 final class KvmInvalidationContractTest {
     private static final long PAGE = KvmMachine.PAGE;

@@ -7,7 +7,6 @@ import dev.alcove.bindings.kvm.kvm_enable_cap;
 import dev.alcove.bindings.kvm.kvm_memory_attributes;
 import dev.alcove.bindings.kvm.kvm_userspace_memory_region;
 import dev.alcove.bindings.kvm.kvm_userspace_memory_region2;
-import dev.alcove.kernel.KernelProfile;
 import dev.alcove.sys.Linux;
 import dev.alcove.sys.Syscalls;
 import dev.alcove.sys.UserMappings;
@@ -16,10 +15,8 @@ import java.lang.foreign.MemorySegment;
 import java.nio.charset.StandardCharsets;
 import java.util.ArrayList;
 import java.util.List;
-import java.util.function.Supplier;
 import java.util.regex.Matcher;
 import java.util.regex.Pattern;
-import java.util.stream.Stream;
 
 import static dev.alcove.contract.Checks.ok;
 import static org.junit.jupiter.api.Assertions.assertTrue;
@@ -45,15 +42,6 @@ final class KvmMachine implements AutoCloseable {
     private final Arena arena = Arena.ofShared();
     private final List<MemorySegment> mappings = new ArrayList<>();
     private final List<Integer> descriptors = new ArrayList<>();
-
-    /** Each kernel that may have a KVM, fresh. */
-    static Stream<KernelUnderTest> kernels() {
-        return Stream.<Supplier<KernelUnderTest>>of(
-                        KernelUnderTest::host,
-                        () -> KernelUnderTest.emulated(KernelProfile.linux6_18()),
-                        () -> KernelUnderTest.emulated(KernelProfile.linux7_2()))
-                .map(Supplier::get);
-    }
 
     /** Makes a machine of a type; skips the test where the kernel has none. */
     KvmMachine(KernelUnderTest kernel, int type) {

@@ -11,6 +11,7 @@ import static dev.alcove.contract.Checks.fails;
 import static dev.alcove.contract.Checks.ok;
 
 /** Memslots, with and without a guest_memfd: every check of KVM_SET_USER_MEMORY_REGION and of version 2. */
+@Surface("kvm memslots")
 @Timeout(60)
 final class KvmMemslotContractTest {
     private static final long PAGE = KvmMachine.PAGE;

@@ -19,6 +19,7 @@ import static dev.alcove.contract.Checks.ok;
 import static org.junit.jupiter.api.Assertions.assertEquals;
 
 /** Guest code in 64-bit mode: hypercalls, private memory, memory fault exits. */
+@Surface("attributes")
 @Timeout(60)
 final class KvmPrivateMemoryContractTest {
     private static final long PAGE = KvmMachine.PAGE;
@@ -45,6 +46,10 @@ final class KvmPrivateMemoryContractTest {
             low = m.memory(16);
             ok(m.region1(0, 0, 0, 16 * PAGE, low.address()));
             shared = m.memory(16);
+            if (type == KvmMachine.DEFAULT && KvmMachine.before(m.sys, 6, 18)) {
+                m.close();
+                kernel.needs("guest_memfd in a default machine", -Errno.EINVAL);
+            }
             gmem = m.own(m.gmem(16 * PAGE, flags));
             ok(m.region(1, KvmMachine.GMEM, RAM, 16 * PAGE, shared.address(), gmem, 0));
             v = m.vcpu(0);

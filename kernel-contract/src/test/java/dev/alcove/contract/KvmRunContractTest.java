@@ -24,6 +24,7 @@ import static org.junit.jupiter.api.Assertions.assertNotEquals;
 import static org.junit.jupiter.api.Assumptions.assumeTrue;
 
 /** KVM_RUN with programs in real mode: exits and their completion, kicks, interrupts from user space. */
+@Surface("run/exits")
 @Timeout(60)
 final class KvmRunContractTest {
     private static final long PAGE = KvmMachine.PAGE;

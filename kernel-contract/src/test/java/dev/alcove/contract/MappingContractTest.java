@@ -17,6 +17,7 @@ import static org.junit.jupiter.api.Assertions.assertNotEquals;
 import static org.junit.jupiter.api.Assertions.assertThrows;
 
 /** mmap(2), munmap(2), madvise(2) of memory and files, with real accesses. */
+@Surface("process")
 final class MappingContractTest {
     private static final int PAGE = Linux.PAGE_SIZE;
     private static final int RW = Linux.PROT_READ | Linux.PROT_WRITE;

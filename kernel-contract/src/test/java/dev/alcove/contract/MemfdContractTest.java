@@ -18,6 +18,7 @@ import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
 /** memfd_create(2), and what can be done to such a file. */
+@Surface("process")
 final class MemfdContractTest {
     private static final int PAGE = Linux.PAGE_SIZE;
     private static final int PUNCH = Linux.FALLOC_FL_PUNCH_HOLE | Linux.FALLOC_FL_KEEP_SIZE;

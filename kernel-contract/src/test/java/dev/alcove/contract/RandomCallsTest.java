@@ -20,6 +20,7 @@ import org.junit.jupiter.params.provider.MethodSource;
 import static org.junit.jupiter.api.Assertions.assertEquals;
 
 /** The same random calls on the host and on the emulated kernel must get the same answers and leave the same bytes. */
+@Surface("process")
 final class RandomCallsTest {
     private static final int STEPS = 1500;
     private static final int PAGE = Linux.PAGE_SIZE;

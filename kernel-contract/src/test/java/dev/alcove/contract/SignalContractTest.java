@@ -16,6 +16,7 @@ import static dev.alcove.contract.Checks.ok;
 import static org.junit.jupiter.api.Assertions.assertEquals;
 
 /** Signals that stay blocked and are taken with sigtimedwait, as a kick of a vCPU thread uses them. */
+@Surface("process")
 @Timeout(60)
 final class SignalContractTest {
     private static final int SIGNAL = Linux.SIGRTMIN + 3;

@@ -14,6 +14,7 @@ import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
 /** The type1 ioctls on /dev/iommu, and the cut that they allow. */
+@Surface("compat")
 final class Type1CompatContractTest {
     private static final long PAGE = Linux.PAGE_SIZE;
     private static final long MIB = 1 << 20;

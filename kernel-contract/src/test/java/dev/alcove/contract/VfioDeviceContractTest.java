@@ -17,6 +17,7 @@ import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
 /** /dev/vfio/devices/vfioN: binding, queries, regions, interrupts, reset; the device is QEMU's edu. */
+@Surface("VFIO device")
 @Timeout(60)
 final class VfioDeviceContractTest {
     @EveryKernel

@@ -12,6 +12,7 @@ import static dev.alcove.contract.Checks.ok;
 import static org.junit.jupiter.api.Assertions.assertEquals;
 
 /** A device's DMA through an IOAS: what is mapped is reached, what is not mapped is not. */
+@Surface("VFIO iommufd")
 @Timeout(120)
 final class VfioDmaContractTest {
     private static final long PAGE = 4096;

@@ -32,6 +32,7 @@ import picocli.CommandLine.Command;
             RunCommand.class,
             DoctorCommand.class,
             ImagesCommand.class,
+            FuzzCommand.class,
             AutoComplete.GenerateCompletion.class,
             CommandLine.HelpCommand.class
         })

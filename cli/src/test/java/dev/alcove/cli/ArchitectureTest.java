@@ -28,6 +28,7 @@ class ArchitectureTest {
     private static final String CPU = "dev.alcove.cpu..";
     private static final String KERNEL = "dev.alcove.kernel..";
     private static final String IMAGES = "dev.alcove.images..";
+    private static final String CONTRACT = "dev.alcove.contract..";
     private static final String CLI = "dev.alcove.cli..";
 
     private static JavaClasses all = new ClassFileImporter().importPackages("dev.alcove.none");
@@ -59,6 +60,7 @@ class ArchitectureTest {
         mayUse(CPU);
         mayUse(KERNEL, CPU, SYS, BINDINGS);
         mayUse(IMAGES);
+        mayUse(CONTRACT, SYS, BINDINGS);
     }
 
     @Test

@@ -2,16 +2,20 @@
 package dev.alcove.contract;
 
 import dev.alcove.bindings.kvm.kvm;
+import dev.alcove.bindings.kvm.kvm_clear_dirty_log;
 import dev.alcove.bindings.kvm.kvm_create_guest_memfd;
+import dev.alcove.bindings.kvm.kvm_dirty_log;
 import dev.alcove.bindings.kvm.kvm_enable_cap;
 import dev.alcove.bindings.kvm.kvm_memory_attributes;
 import dev.alcove.bindings.kvm.kvm_userspace_memory_region;
 import dev.alcove.bindings.kvm.kvm_userspace_memory_region2;
+import dev.alcove.sys.Errno;
 import dev.alcove.sys.Linux;
 import dev.alcove.sys.Syscalls;
 import dev.alcove.sys.UserMappings;
 import java.lang.foreign.Arena;
 import java.lang.foreign.MemorySegment;
+import java.lang.foreign.ValueLayout;
 import java.nio.charset.StandardCharsets;
 import java.util.ArrayList;
 import java.util.List;
@@ -26,6 +30,12 @@ final class KvmMachine implements AutoCloseable {
     static final int PAGE = Linux.PAGE_SIZE;
     static final int RW = Linux.PROT_READ | Linux.PROT_WRITE;
     static final int ANONYMOUS = Linux.MAP_PRIVATE | Linux.MAP_ANONYMOUS;
+    /** An address where no user has anything. */
+    static final long BAD_POINTER = 8;
+
+    static final int MEMORY_ATTRIBUTES = 233;
+    static final int GUEST_MEMFD = 234;
+    static final int GUEST_MEMFD_FLAGS = 244;
     static final int DEFAULT = 0;
     static final int SW_PROTECTED = 1;
     static final int LOG_DIRTY = 1;
@@ -63,6 +73,35 @@ final class KvmMachine implements AutoCloseable {
 
     int has(int capability) {
         return sys.ioctl(fd, kvm.KVM_CHECK_EXTENSION(), (long) capability);
+    }
+
+    /** What /dev/kvm itself answers. */
+    int system(int capability) {
+        return sys.ioctl(kvmFd, kvm.KVM_CHECK_EXTENSION(), (long) capability);
+    }
+
+    /** Skips the test, and closes the machine, where it takes no guest_memfd with these flags. */
+    KvmMachine needsGmem(long flags) {
+        int known = Math.max(0, has(GUEST_MEMFD_FLAGS));
+        if (has(GUEST_MEMFD) != 1 || (flags & ~known) != 0) {
+            close();
+            kernel.needs("guest_memfd with flags " + flags + " in this machine", -Errno.EINVAL);
+        }
+        return this;
+    }
+
+    /** Skips the test, and closes the machine, where a capability is 0. */
+    KvmMachine needs(int capability, String name) {
+        if (has(capability) <= 0) {
+            close();
+            kernel.needs(name, -Errno.EINVAL);
+        }
+        return this;
+    }
+
+    /** A second machine, closed with this one. */
+    int otherMachine() {
+        return own(sys.ioctl(kvmFd, kvm.KVM_CREATE_VM(), 0L));
     }
 
     /** A zeroed struct that lives as long as the machine. */
@@ -126,6 +165,33 @@ final class KvmMachine implements AutoCloseable {
         kvm_enable_cap.cap(s, capability);
         kvm_enable_cap.args(s, 0, value);
         return sys.ioctl(fd, (int) kvm.KVM_ENABLE_CAP(), s);
+    }
+
+    /** KVM_GET_DIRTY_LOG into {@code bitmap}. */
+    int dirtyLog(int slot, long bitmap) {
+        MemorySegment s = struct(kvm_dirty_log.sizeof());
+        kvm_dirty_log.slot(s, slot);
+        s.set(ValueLayout.JAVA_LONG, 8, bitmap);
+        return sys.ioctl(fd, (int) kvm.KVM_GET_DIRTY_LOG(), s);
+    }
+
+    /** The first 64 bits of a slot's dirty log. */
+    long dirtyLog(int slot) {
+        MemorySegment bitmap = memory(1);
+        ok(dirtyLog(slot, bitmap.address()));
+        long bits = bitmap.get(ValueLayout.JAVA_LONG, 0);
+        unmap(bitmap);
+        return bits;
+    }
+
+    /** KVM_CLEAR_DIRTY_LOG of pages whose bits are set at {@code bitmap}. */
+    int clearDirtyLog(int slot, long first, int pages, long bitmap) {
+        MemorySegment s = struct(kvm_clear_dirty_log.sizeof());
+        kvm_clear_dirty_log.slot(s, slot);
+        kvm_clear_dirty_log.num_pages(s, pages);
+        kvm_clear_dirty_log.first_page(s, first);
+        s.set(ValueLayout.JAVA_LONG, 16, bitmap);
+        return sys.ioctl(fd, (int) kvm.KVM_CLEAR_DIRTY_LOG(), s);
     }
 
     int punch(int gmem, long offset, long length) {

@@ -2,136 +2,398 @@
 package dev.alcove.contract;
 
 import dev.alcove.bindings.kvm.kvm;
+import dev.alcove.bindings.kvm.kvm_cpuid2;
+import dev.alcove.bindings.kvm.kvm_cpuid_entry2;
 import dev.alcove.sys.Errno;
+import dev.alcove.sys.Linux;
 import java.lang.foreign.MemorySegment;
 import java.lang.foreign.ValueLayout;
 import org.junit.jupiter.api.Timeout;
 
 import static dev.alcove.contract.Checks.fails;
 import static dev.alcove.contract.Checks.ok;
+import static org.junit.jupiter.api.Assertions.assertEquals;
 
-/** Memslots, with and without a guest_memfd: every check of KVM_SET_USER_MEMORY_REGION and of version 2. */
+/** Memslots without guest_memfd: the checks of KVM_SET_USER_MEMORY_REGION, creation, change, move and deletion. */
 @Surface("kvm memslots")
 @Timeout(60)
 final class KvmMemslotContractTest {
     private static final long PAGE = KvmMachine.PAGE;
-    private static final int GMEM = KvmMachine.GMEM;
+    private static final int LOG_DIRTY = KvmMachine.LOG_DIRTY;
+    private static final int READONLY = KvmMachine.READONLY;
 
-    @EveryKvm
-    void version1(KernelUnderTest kernel) {
-        try (KvmMachine m = new KvmMachine(kernel, KvmMachine.DEFAULT)) {
-            long u = m.memory(4).address();
-            fails(Errno.EINVAL, m.region1(0, 4, 0, PAGE, u));
-            fails(Errno.EINVAL, m.region1(0, 0, 1, PAGE, u));
-            fails(Errno.EINVAL, m.region1(0, 0, 0, 1, u));
-            fails(Errno.EINVAL, m.region1(0, 0, 0, PAGE, u + 1));
-            fails(Errno.EINVAL, m.region1(0, 0, 0, PAGE, 0xffff800000000000L));
-            fails(Errno.EINVAL, m.region1(32764, 0, 0, PAGE, u));
-            fails(Errno.EINVAL, m.region1(0x20000, 0, 0, PAGE, u));
-            fails(Errno.EINVAL, m.region1(5, 0, -PAGE, 2 * PAGE, u));
-            fails(Errno.EINVAL, m.region1(5, 0, -PAGE, PAGE, u));
-            fails(Errno.EINVAL, m.region1(5, 0, 1L << 52, PAGE, u));
-            fails(Errno.EINVAL, m.region1(5, 0, 0, 0, u));
-            ok(m.region1(5, 0, 0x1000, PAGE, u));
-            ok(m.region1(5, 0, 0x3000, PAGE, u));
-            fails(Errno.EINVAL, m.region1(5, 0, 0x3000, 2 * PAGE, u));
-            fails(Errno.EINVAL, m.region1(5, 2, 0x3000, PAGE, u));
-            ok(m.region1(5, 1, 0x3000, PAGE, u));
-            fails(Errno.EINVAL, m.region1(5, 0, 0x3000, PAGE, u + PAGE));
-            fails(Errno.EEXIST, m.region1(6, 0, 0x3000, PAGE, u));
-            ok(m.region1(6, 0, 0x4000, PAGE, u));
-            fails(Errno.EEXIST, m.region1(5, 0, 0x4000, PAGE, u));
-            fails(Errno.EINVAL, m.region1(6, 0, 0, 1L << 43, u));
-            fails(Errno.EINVAL, m.region1(7, 0, 1L << 44, 1L << 43, 0));
-            fails(Errno.EFAULT, m.sys.ioctl(m.fd, (int) kvm.KVM_SET_USER_MEMORY_REGION(), 8));
+    /** A default machine with four pages of user memory. */
+    private static final class Slots implements AutoCloseable {
+        final KvmMachine m;
+        final long u;
+
+        Slots(KernelUnderTest kernel) {
+            m = new KvmMachine(kernel, KvmMachine.DEFAULT);
+            u = m.memory(4).address();
+        }
+
+        /** Version 1 of the call. */
+        int set(int slot, int flags, long gpa, long size, long address) {
+            return m.region1(slot, flags, gpa, size, address);
+        }
+
+        /** Both versions. */
+        void refused(int errno, int slot, int flags, long gpa, long size, long address) {
+            fails(errno, m.region1(slot, flags, gpa, size, address));
+            fails(errno, m.region(slot, flags, gpa, size, address, -1, 0));
+        }
+
+        @Override
+        public void close() {
+            m.close();
         }
     }
 
     @EveryKvm
-    void theSecondAddressSpaceNeedsItsCapability(KernelUnderTest kernel) {
-        try (KvmMachine m = new KvmMachine(kernel, KvmMachine.DEFAULT)) {
-            long u = m.memory(1).address();
-            if (m.has(118) < 2) {
-                fails(Errno.EINVAL, m.region1(0x10000, 0, 0, PAGE, u));
-                fails(Errno.EINVAL, m.region1(0x10000, 0, 0, 0, u));
-            } else {
-                ok(m.region1(0x10000, 0, 0, PAGE, u));
+    void needsAPointer(KernelUnderTest kernel) {
+        try (Slots s = new Slots(kernel)) {
+            fails(Errno.EFAULT, s.m.sys.ioctl(s.m.fd, (int) kvm.KVM_SET_USER_MEMORY_REGION(), KvmMachine.BAD_POINTER));
+            fails(Errno.EFAULT, s.m.sys.ioctl(s.m.fd, (int) kvm.KVM_SET_USER_MEMORY_REGION2(), KvmMachine.BAD_POINTER));
+        }
+    }
+
+    @EveryKvm
+    void theWholeStructMustBeReadable(KernelUnderTest kernel) {
+        try (Slots s = new Slots(kernel)) {
+            long two = s.m.memory(2).address();
+            long behind = ok(s.m.sys.mmap(
+                    two + PAGE, PAGE, Linux.PROT_NONE, KvmMachine.ANONYMOUS | Linux.MAP_FIXED, -1, 0));
+            // 32 bytes fit before the border, 160 do not; all zero, they would delete a slot that is not there.
+            long at = behind - 32;
+            fails(Errno.EFAULT, s.m.sys.ioctl(s.m.fd, (int) kvm.KVM_SET_USER_MEMORY_REGION2(), at));
+            fails(Errno.EINVAL, s.m.sys.ioctl(s.m.fd, (int) kvm.KVM_SET_USER_MEMORY_REGION(), at));
+        }
+    }
+
+    @EveryKvm
+    void version1TakesTwoFlags(KernelUnderTest kernel) {
+        try (Slots s = new Slots(kernel)) {
+            for (int bit = 2; bit < 32; bit++) {
+                fails(Errno.EINVAL, s.m.region1(0, 1 << bit, 0, PAGE, s.u));
+            }
+            ok(s.m.region1(0, LOG_DIRTY | READONLY, 0, PAGE, s.u));
+        }
+    }
+
+    @EveryKvm
+    void version2TakesNoUnknownFlags(KernelUnderTest kernel) {
+        try (Slots s = new Slots(kernel)) {
+            for (int bit = 3; bit < 32; bit++) {
+                fails(Errno.EINVAL, s.m.region(0, 1 << bit, 0, PAGE, s.u, -1, 0));
+            }
+            ok(s.m.region(0, LOG_DIRTY | READONLY, 0, PAGE, s.u, -1, 0));
+        }
+    }
+
+    @EveryKvm
+    void version2DoesNotLookAtThePadding(KernelUnderTest kernel) {
+        try (Slots s = new Slots(kernel)) {
+            MemorySegment struct = s.m.struct(160);
+            struct.asSlice(44).fill((byte) -1);
+            struct.set(ValueLayout.JAVA_LONG, 16, PAGE);
+            struct.set(ValueLayout.JAVA_LONG, 24, s.u);
+            ok(s.m.sys.ioctl(s.m.fd, (int) kvm.KVM_SET_USER_MEMORY_REGION2(), struct));
+        }
+    }
+
+    @EveryKvm
+    void version2WithoutGuestMemfdDoesNotLookAtTheFile(KernelUnderTest kernel) {
+        try (Slots s = new Slots(kernel)) {
+            ok(s.m.region(0, 0, 0, PAGE, s.u, -1, 123));
+            ok(s.m.region(0, 0, 0, PAGE, s.u, 4711, -1));
+        }
+    }
+
+    @EveryKvm
+    void theGuestAddressMustBeAligned(KernelUnderTest kernel) {
+        try (Slots s = new Slots(kernel)) {
+            s.refused(Errno.EINVAL, 0, 0, 1, PAGE, s.u);
+            s.refused(Errno.EINVAL, 0, 0, PAGE - 1, PAGE, s.u);
+        }
+    }
+
+    @EveryKvm
+    void theSizeMustBeAligned(KernelUnderTest kernel) {
+        try (Slots s = new Slots(kernel)) {
+            s.refused(Errno.EINVAL, 0, 0, 0, 1, s.u);
+            s.refused(Errno.EINVAL, 0, 0, 0, PAGE + 0x200, s.u);
+        }
+    }
+
+    @EveryKvm
+    void theUserAddressMustBeAligned(KernelUnderTest kernel) {
+        try (Slots s = new Slots(kernel)) {
+            s.refused(Errno.EINVAL, 0, 0, 0, PAGE, s.u + 1);
+        }
+    }
+
+    @EveryKvm
+    void theUserAddressMustBeAUsers(KernelUnderTest kernel) {
+        try (Slots s = new Slots(kernel)) {
+            s.refused(Errno.EINVAL, 0, 0, 0, PAGE, 0xffff800000000000L);
+            s.refused(Errno.EINVAL, 0, 0, 0, PAGE, -PAGE);
+            s.refused(Errno.EINVAL, 0, 0, 0, PAGE, 1L << 57);
+        }
+    }
+
+    @EveryKvm
+    void theUserRangeMustEndWhereUserSpaceEnds(KernelUnderTest kernel) {
+        try (Slots s = new Slots(kernel)) {
+            // Processors with five levels of page tables give user space more.
+            boolean fiveLevels = !Linux.isError(s.set(1, 0, 0x100000, PAGE, 1L << 48));
+            long end = (1L << (fiveLevels ? 56 : 47)) - PAGE;
+            s.refused(Errno.EINVAL, 0, 0, 0, 2 * PAGE, end - PAGE);
+            ok(s.set(0, 0, 0, PAGE, end - PAGE));
+        }
+    }
+
+    @EveryKvm
+    void theUserAddressNeedNotBeMapped(KernelUnderTest kernel) {
+        try (Slots s = new Slots(kernel)) {
+            ok(s.set(0, 0, 0, PAGE, 0x10000));
+            ok(s.set(1, 0, PAGE, PAGE, 0));
+        }
+    }
+
+    @EveryKvm
+    void slotNumbersAreLimited(KernelUnderTest kernel) {
+        try (Slots s = new Slots(kernel)) {
+            int slots = s.m.has(10);
+            s.refused(Errno.EINVAL, slots, 0, 0, PAGE, s.u);
+            s.refused(Errno.EINVAL, 0xffff, 0, 0, PAGE, s.u);
+            ok(s.set(slots - 1, 0, 0, PAGE, s.u));
+        }
+    }
+
+    @EveryKvm
+    void addressSpacesAreLimited(KernelUnderTest kernel) {
+        try (Slots s = new Slots(kernel)) {
+            s.refused(Errno.EINVAL, 0x20000, 0, 0, PAGE, s.u);
+            s.refused(Errno.EINVAL, -1 << 16, 0, 0, PAGE, s.u);
+            if (s.m.has(118) < 2) {
+                s.refused(Errno.EINVAL, 0x10000, 0, 0, PAGE, s.u);
+                s.refused(Errno.EINVAL, 0x10000, 0, 0, 0, s.u);
             }
         }
     }
 
     @EveryKvm
-    void version2WithGuestMemfd(KernelUnderTest kernel) {
+    void theSecondAddressSpaceHasItsOwnSlots(KernelUnderTest kernel) {
         try (KvmMachine m = new KvmMachine(kernel, KvmMachine.DEFAULT)) {
-            kernel.needs("guest_memfd in a default machine", m.has(234) == 1 ? 0 : -Errno.EINVAL);
-            long u = m.memory(32).address();
-            int g = m.own(m.gmem(8 * PAGE, 0));
-            fails(Errno.EBADF, m.region(0, GMEM, 0, PAGE, u, -1, 0));
-            fails(Errno.EINVAL, m.region(0, GMEM, 0, PAGE, u, m.kvmFd, 0));
-            fails(Errno.EINVAL, m.region(0, GMEM, 0, PAGE, u, m.fd, 0));
-            fails(Errno.EINVAL, m.region(0, GMEM, 0, PAGE, u, g, 1));
-            fails(Errno.EINVAL, m.region(0, GMEM, 0, PAGE, u, g, 8 * PAGE));
-            fails(Errno.EINVAL, m.region(0, GMEM, 0, 9 * PAGE, u, g, 0));
-            fails(Errno.EINVAL, m.region(0, GMEM, 0, PAGE, u, g, -PAGE));
-            fails(Errno.EINVAL, m.region(0, GMEM | 1, 0, PAGE, u, g, 0));
-            fails(Errno.EINVAL, m.region(0, GMEM | 2, 0, PAGE, u, g, 0));
-            fails(Errno.EINVAL, m.region(0, 8, 0, PAGE, u, g, 0));
-            ok(m.region(0, GMEM, 0, 2 * PAGE, u, g, 0));
-            ok(m.region(1, GMEM, 0x100000, PAGE, u, g, 4 * PAGE));
-            int conflict = KvmMachine.before(m.sys, 7, 2) ? Errno.EINVAL : Errno.EEXIST;
-            fails(conflict, m.region(2, GMEM, 0x200000, PAGE, u, g, PAGE));
-            fails(conflict, m.region(2, GMEM, 0x200000, 4 * PAGE, u, g, 2 * PAGE));
-            ok(m.region(2, GMEM, 0x200000, 2 * PAGE, u, g, 2 * PAGE));
-            fails(Errno.EINVAL, m.region(0, GMEM, 0, 2 * PAGE, u, g, 0));
-            fails(Errno.EINVAL, m.region(0, 0, 0, 2 * PAGE, u, 0, 0));
-            fails(Errno.EINVAL, m.region(0, 1, 0, 2 * PAGE, u, 0, 0));
-            fails(Errno.EINVAL, m.region(0, GMEM, 0x300000, 2 * PAGE, u, g, 0));
-            ok(m.region(0, GMEM, 0, 0, 0, -1, 0));
-            fails(Errno.EINVAL, m.region(0, GMEM, 0, 0, 0, -1, 0));
-            ok(m.region(0, GMEM, 0, 2 * PAGE, u, g, 0));
+            kernel.needs("a second address space", m.has(118) < 2 ? -Errno.EINVAL : 0);
+            long u = m.memory(2).address();
+            ok(m.region1(0, 0, 0, PAGE, u));
+            ok(m.region1(0x10000, LOG_DIRTY, 0, PAGE, u));
+            fails(Errno.EEXIST, m.region1(0x10001, 0, 0, PAGE, u));
+            assertEquals(0, m.dirtyLog(0x10000));
+            fails(Errno.ENOENT, m.dirtyLog(0, u));
+            ok(m.region1(0, 0, 0, 0, 0));
+            fails(Errno.EINVAL, m.region1(0x10000, 0, 0, PAGE, u + PAGE));
+            ok(m.region1(0x10000, 0, 0, 0, 0));
+            fails(Errno.EINVAL, m.region1(0x10000, 0, 0, 0, 0));
         }
     }
 
     @EveryKvm
-    void theRangeCheckOfABindingOverflowsBefore72(KernelUnderTest kernel) {
+    void theGuestRangeMustNotWrap(KernelUnderTest kernel) {
+        try (Slots s = new Slots(kernel)) {
+            s.refused(Errno.EINVAL, 5, 0, -PAGE, 2 * PAGE, s.u);
+            s.refused(Errno.EINVAL, 5, 0, -PAGE, PAGE, s.u);
+        }
+    }
+
+    @EveryKvm
+    void theGuestRangeMustNotLeaveThePhysicalAddresses(KernelUnderTest kernel) {
+        try (Slots s = new Slots(kernel)) {
+            s.refused(Errno.EINVAL, 5, 0, 1L << 52, PAGE, s.u);
+            s.refused(Errno.EINVAL, 5, 0, (1L << 52) - PAGE, 2 * PAGE, s.u);
+        }
+    }
+
+    @EveryKvm
+    void thePhysicalAddressesAreThoseOfTheProcessor(KernelUnderTest kernel) {
         try (KvmMachine m = new KvmMachine(kernel, KvmMachine.DEFAULT)) {
-            kernel.needs("guest_memfd in a default machine", m.has(234) == 1 ? 0 : -Errno.EINVAL);
-            long u = m.memory(1).address();
-            int g = m.own(m.gmem(8 * PAGE, 0));
-            int answer = m.region(0, GMEM, 0, PAGE, u, g, 0x7ffffffffffff000L);
-            if (KvmMachine.before(m.sys, 7, 2)) {
-                ok(answer);
-            } else {
-                fails(Errno.EINVAL, answer);
+            m.needs(236, "two-dimensional paging");
+            long u = m.memory(2).address();
+            long end = 1L << physicalBits(m);
+            fails(Errno.EINVAL, m.region1(0, 0, end, PAGE, u));
+            fails(Errno.EINVAL, m.region1(0, 0, end - PAGE, 2 * PAGE, u));
+            ok(m.region1(0, 0, end - PAGE, PAGE, u));
+            fails(Errno.EINVAL, m.region1(0, 0, end, PAGE, u));
+            ok(m.region1(0, 0, 0, PAGE, u));
+        }
+    }
+
+    private static int physicalBits(KvmMachine m) {
+        MemorySegment s = m.struct(kvm_cpuid2.sizeof() + 256 * kvm_cpuid_entry2.sizeof());
+        kvm_cpuid2.nent(s, 256);
+        ok(m.sys.ioctl(m.kvmFd, (int) kvm.KVM_GET_SUPPORTED_CPUID(), s));
+        for (int i = 0; i < kvm_cpuid2.nent(s); i++) {
+            MemorySegment e = kvm_cpuid_entry2.asSlice(s.asSlice(kvm_cpuid2.sizeof()), i);
+            if (kvm_cpuid_entry2.function(e) == 0x80000008) {
+                return kvm_cpuid_entry2.eax(e) & 0xff;
             }
         }
+        throw new AssertionError("no leaf 0x80000008");
     }
 
     @EveryKvm
-    void anotherMachinesGuestMemfd(KernelUnderTest kernel) {
-        try (KvmMachine m = new KvmMachine(kernel, KvmMachine.DEFAULT)) {
-            kernel.needs("guest_memfd in a default machine", m.has(234) == 1 ? 0 : -Errno.EINVAL);
-            long u = m.memory(1).address();
-            int g = m.own(m.gmem(PAGE, 0));
-            int other = m.own(m.sys.ioctl(m.kvmFd, kvm.KVM_CREATE_VM(), 0L));
-            MemorySegment s = m.struct(160);
-            s.set(ValueLayout.JAVA_INT, 4, GMEM);
-            s.set(ValueLayout.JAVA_LONG, 16, PAGE);
-            s.set(ValueLayout.JAVA_LONG, 24, u);
-            s.set(ValueLayout.JAVA_INT, 40, g);
-            fails(Errno.EINVAL, m.sys.ioctl(other, (int) kvm.KVM_SET_USER_MEMORY_REGION2(), s));
+    void aSlotHasAtMostSoManyPages(KernelUnderTest kernel) {
+        try (Slots s = new Slots(kernel)) {
+            s.refused(Errno.EINVAL, 6, 0, 0, 1L << 43, 0);
+            ok(s.set(6, 0, 0, (1L << 30), 0));
         }
     }
 
     @EveryKvm
-    void aSlotOutlivesItsGuestMemfd(KernelUnderTest kernel) {
-        try (KvmMachine m = new KvmMachine(kernel, KvmMachine.DEFAULT)) {
-            kernel.needs("guest_memfd in a default machine", m.has(234) == 1 ? 0 : -Errno.EINVAL);
-            long u = m.memory(1).address();
-            int g = m.own(m.gmem(PAGE, KvmMachine.FLAG_MMAP));
-            ok(m.region(8, GMEM, 0x900000, PAGE, u, g, 0));
-            m.close(g);
-            ok(m.region(8, GMEM, 0x900000, 0, 0, -1, 0));
+    void aSlotThatIsNotThereCannotBeDeleted(KernelUnderTest kernel) {
+        try (Slots s = new Slots(kernel)) {
+            s.refused(Errno.EINVAL, 5, 0, 0, 0, 0);
+            ok(s.set(5, 0, 0, PAGE, s.u));
+            s.refused(Errno.EINVAL, 4, 0, 0, 0, 0);
+        }
+    }
+
+    @EveryKvm
+    void deletionLooksAtTheNumberOnly(KernelUnderTest kernel) {
+        try (Slots s = new Slots(kernel)) {
+            ok(s.set(5, LOG_DIRTY, 0, PAGE, s.u));
+            ok(s.set(5, READONLY, 0x70000, 0, s.u + PAGE));
+            fails(Errno.EINVAL, s.set(5, 0, 0, 0, 0));
+        }
+    }
+
+    @EveryKvm
+    void deletionChecksItsOtherArgumentsTooForAlignment(KernelUnderTest kernel) {
+        try (Slots s = new Slots(kernel)) {
+            ok(s.set(5, 0, 0, PAGE, s.u));
+            s.refused(Errno.EINVAL, 5, 0, 1, 0, s.u);
+            s.refused(Errno.EINVAL, 5, 0, 0, 0, 1);
+            s.refused(Errno.EINVAL, 5, 8, 0, 0, 0);
+            ok(s.set(5, 0, 0, 0, 0));
+        }
+    }
+
+    @EveryKvm
+    void theSameAgainIsNothing(KernelUnderTest kernel) {
+        try (Slots s = new Slots(kernel)) {
+            ok(s.set(5, 0, PAGE, PAGE, s.u));
+            ok(s.set(5, 0, PAGE, PAGE, s.u));
+            ok(s.m.region(5, 0, PAGE, PAGE, s.u, -1, 0));
+        }
+    }
+
+    @EveryKvm
+    void aSlotCannotGrowOrShrink(KernelUnderTest kernel) {
+        try (Slots s = new Slots(kernel)) {
+            ok(s.set(5, 0, 0, 2 * PAGE, s.u));
+            s.refused(Errno.EINVAL, 5, 0, 0, PAGE, s.u);
+            s.refused(Errno.EINVAL, 5, 0, 0, 3 * PAGE, s.u);
+        }
+    }
+
+    @EveryKvm
+    void theUserAddressCannotChange(KernelUnderTest kernel) {
+        try (Slots s = new Slots(kernel)) {
+            ok(s.set(5, 0, 0, PAGE, s.u));
+            s.refused(Errno.EINVAL, 5, 0, 0, PAGE, s.u + PAGE);
+            s.refused(Errno.EINVAL, 5, 0, 0x9000, PAGE, s.u + PAGE);
+        }
+    }
+
+    @EveryKvm
+    void readOnlyCannotChange(KernelUnderTest kernel) {
+        try (Slots s = new Slots(kernel)) {
+            ok(s.set(5, 0, 0, PAGE, s.u));
+            ok(s.set(6, READONLY, PAGE, PAGE, s.u));
+            s.refused(Errno.EINVAL, 5, READONLY, 0, PAGE, s.u);
+            s.refused(Errno.EINVAL, 6, 0, PAGE, PAGE, s.u);
+            ok(s.set(6, READONLY | LOG_DIRTY, PAGE, PAGE, s.u));
+        }
+    }
+
+    @EveryKvm
+    void theLogCanBeSwitchedOnAndOff(KernelUnderTest kernel) {
+        try (Slots s = new Slots(kernel)) {
+            ok(s.set(5, 0, 0, PAGE, s.u));
+            fails(Errno.ENOENT, s.m.dirtyLog(5, s.u));
+            ok(s.set(5, LOG_DIRTY, 0, PAGE, s.u));
+            ok(s.m.dirtyLog(5, s.u));
+            ok(s.set(5, 0, 0, PAGE, s.u));
+            fails(Errno.ENOENT, s.m.dirtyLog(5, s.u));
+        }
+    }
+
+    @EveryKvm
+    void twoSlotsCannotShareAFrame(KernelUnderTest kernel) {
+        try (Slots s = new Slots(kernel)) {
+            ok(s.set(5, 0, 0x4000, 4 * PAGE, s.u));
+            s.refused(Errno.EEXIST, 6, 0, 0x4000, PAGE, s.u);
+            s.refused(Errno.EEXIST, 6, 0, 0x7000, PAGE, s.u);
+            s.refused(Errno.EEXIST, 6, 0, 0x3000, 2 * PAGE, s.u);
+            s.refused(Errno.EEXIST, 6, 0, 0x7000, 2 * PAGE, s.u);
+            s.refused(Errno.EEXIST, 6, 0, 0x3000, 7 * PAGE, s.u);
+            ok(s.set(6, 0, 0x3000, PAGE, s.u));
+            ok(s.set(7, 0, 0x8000, PAGE, s.u));
+        }
+    }
+
+    @EveryKvm
+    void twoSlotsCanShareUserMemory(KernelUnderTest kernel) {
+        try (Slots s = new Slots(kernel)) {
+            ok(s.set(5, 0, 0, PAGE, s.u));
+            ok(s.set(6, 0, PAGE, PAGE, s.u));
+        }
+    }
+
+    @EveryKvm
+    void aSlotCannotMoveOverAnother(KernelUnderTest kernel) {
+        try (Slots s = new Slots(kernel)) {
+            ok(s.set(5, 0, 0, 2 * PAGE, s.u));
+            ok(s.set(6, 0, 0x4000, PAGE, s.u));
+            s.refused(Errno.EEXIST, 5, 0, 0x3000, 2 * PAGE, s.u);
+            s.refused(Errno.EEXIST, 6, 0, PAGE, PAGE, s.u);
+        }
+    }
+
+    @EveryKvm
+    void aSlotCanMoveOverItself(KernelUnderTest kernel) {
+        try (Slots s = new Slots(kernel)) {
+            ok(s.set(5, 0, 0, 2 * PAGE, s.u));
+            ok(s.set(5, 0, PAGE, 2 * PAGE, s.u));
+            ok(s.set(6, 0, 0, PAGE, s.u));
+        }
+    }
+
+    @EveryKvm
+    void aMoveCannotLeaveThePhysicalAddresses(KernelUnderTest kernel) {
+        try (Slots s = new Slots(kernel)) {
+            ok(s.set(5, 0, PAGE, PAGE, s.u));
+            s.refused(Errno.EINVAL, 5, 0, 1L << 52, PAGE, s.u);
+            s.refused(Errno.EEXIST, 6, 0, PAGE, PAGE, s.u);
+        }
+    }
+
+    @EveryKvm
+    void theSizeOfTheFrameNumberDecidesAfterTheOverlap(KernelUnderTest kernel) {
+        try (Slots s = new Slots(kernel)) {
+            // Both wrong: the range starts in slot 5 and ends behind the physical addresses.
+            ok(s.set(5, 0, (1L << 40) - PAGE, PAGE, s.u));
+            s.refused(Errno.EEXIST, 6, 0, (1L << 40) - PAGE, 1L << 42, 0);
+        }
+    }
+
+    @EveryKvm
+    void anUnsuitableFlagDecidesBeforeTheOverlap(KernelUnderTest kernel) {
+        try (Slots s = new Slots(kernel)) {
+            ok(s.set(5, 0, 0, PAGE, s.u));
+            s.refused(Errno.EINVAL, 6, 8, 0, PAGE, s.u);
+            s.refused(Errno.EINVAL, 6, 0, 0, PAGE, s.u + 1);
         }
     }
 
@@ -139,19 +401,16 @@ final class KvmMemslotContractTest {
     void allSlotsCanBeUsed(KernelUnderTest kernel) {
         try (KvmMachine m = new KvmMachine(kernel, KvmMachine.DEFAULT)) {
             int slots = m.has(10);
-            long u = m.memory(1).address();
             // One struct for all: an arena entry for each of 32764 calls would be the test's own waste.
             MemorySegment s = m.struct(32);
             s.set(ValueLayout.JAVA_LONG, 16, PAGE);
-            s.set(ValueLayout.JAVA_LONG, 24, u);
+            s.set(ValueLayout.JAVA_LONG, 24, m.memory(1).address());
             int step = slots / 1000;
             for (int i = 0; i < slots; i += step) {
                 s.set(ValueLayout.JAVA_INT, 0, i);
                 s.set(ValueLayout.JAVA_LONG, 8, i * PAGE);
                 ok(m.sys.ioctl(m.fd, (int) kvm.KVM_SET_USER_MEMORY_REGION(), s));
             }
-            s.set(ValueLayout.JAVA_INT, 0, slots);
-            fails(Errno.EINVAL, m.sys.ioctl(m.fd, (int) kvm.KVM_SET_USER_MEMORY_REGION(), s));
         }
     }
 }

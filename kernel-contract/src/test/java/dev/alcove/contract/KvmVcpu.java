@@ -18,6 +18,14 @@ import static org.junit.jupiter.api.Assertions.assertEquals;
 
 /** A vCPU of the KVM under test. */
 final class KvmVcpu {
+    static final int IO = 2;
+    static final int HYPERCALL = 3;
+    static final int HLT = 5;
+    static final int MMIO = 6;
+    static final int SHUTDOWN = 8;
+    static final int INTERNAL_ERROR = 17;
+    static final int MEMORY_FAULT = 39;
+
     final KvmMachine machine;
     final int fd;
     final MemorySegment run;

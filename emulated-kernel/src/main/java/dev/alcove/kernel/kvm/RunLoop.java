@@ -189,7 +189,7 @@ final class RunLoop {
                 return 1;
             }
             case CpuExit.MemoryFault(long gpa, boolean write, boolean fetch) -> {
-                return vcpu.bus().takeRetry() ? 1 : memoryFault();
+                return vcpu.bus().takeRetry() ? 1 : vcpu.bus().reportFault();
             }
             case CpuExit.Shutdown() -> {
                 run.exit(RunPage.EXIT_SHUTDOWN);
@@ -206,13 +206,5 @@ final class RunLoop {
     private void expect(Pending what, int size) {
         pending = what;
         pendingSize = size;
-    }
-
-    private int memoryFault() {
-        VcpuBus.Fault fault = vcpu.bus().takeFault();
-        if (fault.exit()) {
-            run.memoryFault(fault.gpa(), fault.isPrivate());
-        }
-        return -fault.errno();
     }
 }

@@ -155,16 +155,13 @@ final class StageTwo {
         }
     }
 
-    /** Resolves pages ahead of an access (KVM_PRE_FAULT_MEMORY); 0 or a negated errno. */
+    /** Resolves a page ahead of an access (KVM_PRE_FAULT_MEMORY); 0 or a negated errno. */
     int preFault(VcpuBus bus, long gfn) {
-        if (slots.find(gfn) == null) {
-            return -Errno.ENOENT;
-        }
         long page = fault(bus, gfn, false);
         if (page == GuestBus.BLOCKED) {
-            return -bus.takeFault().errno();
+            return bus.reportFault();
         }
-        return page == GuestBus.MMIO ? -Errno.EFAULT : 0;
+        return page == GuestBus.MMIO && slots.find(gfn) == null ? -Errno.ENOENT : 0;
     }
 
     /** Takes frames [first, end) of one slot away. */

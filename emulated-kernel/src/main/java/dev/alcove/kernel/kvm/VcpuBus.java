@@ -18,7 +18,7 @@ final class VcpuBus implements GuestBus {
      * @param errno what KVM_RUN answers, positive
      * @param exit whether it comes with KVM_EXIT_MEMORY_FAULT
      */
-    record Fault(long gpa, boolean isPrivate, int errno, boolean exit) {}
+    private record Fault(long gpa, boolean isPrivate, int errno, boolean exit) {}
 
     private final Vm vm;
     private final Vcpu vcpu;
@@ -76,11 +76,21 @@ final class VcpuBus implements GuestBus {
         return BLOCKED;
     }
 
-    /** Takes the fault that the last {@link #BLOCKED} stands for. */
-    Fault takeFault() {
+    /**
+     * Takes the fault that the last {@link #BLOCKED} stands for, and tells of it in the run page.
+     *
+     * @return the negated errno
+     */
+    int reportFault() {
         Fault taken = fault;
         fault = null;
-        return taken == null ? new Fault(0, false, Errno.EFAULT, false) : taken;
+        if (taken == null) {
+            return -Errno.EFAULT;
+        }
+        if (taken.exit) {
+            vcpu.runPage().memoryFault(taken.gpa, taken.isPrivate);
+        }
+        return -taken.errno;
     }
 
     /** Whether the last {@link #BLOCKED} only asks to start the instruction again. */

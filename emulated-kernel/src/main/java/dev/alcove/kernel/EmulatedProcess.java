@@ -8,6 +8,7 @@ import dev.alcove.kernel.file.MemoryFile;
 import dev.alcove.kernel.file.NullFile;
 import dev.alcove.kernel.file.OpenFile;
 import dev.alcove.kernel.file.Stat;
+import dev.alcove.kernel.file.Vfs;
 import dev.alcove.kernel.mm.AddressSpace;
 import dev.alcove.kernel.mm.LockedMemory;
 import dev.alcove.kernel.task.Credentials;
@@ -43,7 +44,6 @@ public final class EmulatedProcess implements Syscalls, AutoCloseable {
     private static final int MFD_FLAGS = Linux.MFD_CLOEXEC | Linux.MFD_ALLOW_SEALING | 0x18;
     private static final int MFD_NOEXEC_SEAL = 8;
     private static final int MAX_MEMFD_NAME = 249;
-    private static final int FALLOC_KNOWN = 0x1 | 0x2 | 0x8 | 0x10 | 0x20 | 0x40 | 0x80;
     private static final int UTSNAME_FIELD = 65;
     private static final int RLIMIT_BYTES = 16;
 
@@ -207,32 +207,8 @@ public final class EmulatedProcess implements Syscalls, AutoCloseable {
 
     @Override
     public int fallocate(int fd, int mode, long offset, long length) {
-        return (int) transfer(fd, false, file -> true, (task, file) -> {
-            int error = checkFallocate(file, mode, offset, length);
-            return error != 0 ? error : file.fallocate(task, mode, offset, length);
-        });
-    }
-
-    /** What vfs_fallocate looks at before the file does. */
-    private static int checkFallocate(OpenFile file, int mode, long offset, long length) {
-        if (offset < 0 || length <= 0) {
-            return -Errno.EINVAL;
-        }
-        int kind = mode & ~Linux.FALLOC_FL_KEEP_SIZE;
-        boolean keepSize = (mode & Linux.FALLOC_FL_KEEP_SIZE) != 0;
-        boolean contradictory = Integer.bitCount(kind) > 1
-                || (kind == Linux.FALLOC_FL_PUNCH_HOLE && !keepSize)
-                || ((kind == Linux.FALLOC_FL_COLLAPSE_RANGE || kind == Linux.FALLOC_FL_INSERT_RANGE) && keepSize);
-        if ((mode & ~FALLOC_KNOWN) != 0 || contradictory) {
-            return -Errno.EOPNOTSUPP;
-        }
-        if (!file.writable()) {
-            return -Errno.EBADF;
-        }
-        if (offset + length >= 0) {
-            return 0;
-        }
-        return (file.stat().mode() & Stat.S_IFMT) == Stat.S_IFREG ? -Errno.EFBIG : -Errno.ENODEV;
+        return (int) transfer(fd, false, file -> true, (task, file) ->
+                Vfs.fallocate(task, file, mode, offset, length));
     }
 
     @FunctionalInterface

@@ -26,6 +26,7 @@ import org.jspecify.annotations.Nullable;
 public final class Vfs {
     private static final int ELOOP = 40;
     private static final int MAX_LINKS = 40;
+    private static final int FALLOC_KNOWN = 0x1 | 0x2 | 0x8 | 0x10 | 0x20 | 0x40 | 0x80;
 
     /** Opens a path. */
     @FunctionalInterface
@@ -147,6 +148,28 @@ public final class Vfs {
             case Device device -> device.opener().open(task, flags);
             case Link link -> -ELOOP;
         };
+    }
+
+    /** fallocate(2) of an open file: what vfs_fallocate looks at, then the file. */
+    public static int fallocate(Task task, OpenFile file, int mode, long offset, long length) {
+        if (offset < 0 || length <= 0) {
+            return -Errno.EINVAL;
+        }
+        int kind = mode & ~Linux.FALLOC_FL_KEEP_SIZE;
+        boolean keepSize = (mode & Linux.FALLOC_FL_KEEP_SIZE) != 0;
+        boolean contradictory = Integer.bitCount(kind) > 1
+                || (kind == Linux.FALLOC_FL_PUNCH_HOLE && !keepSize)
+                || ((kind == Linux.FALLOC_FL_COLLAPSE_RANGE || kind == Linux.FALLOC_FL_INSERT_RANGE) && keepSize);
+        if ((mode & ~FALLOC_KNOWN) != 0 || contradictory) {
+            return -Errno.EOPNOTSUPP;
+        }
+        if (!file.writable()) {
+            return -Errno.EBADF;
+        }
+        if (offset + length >= 0) {
+            return file.fallocate(task, mode, offset, length);
+        }
+        return (file.stat().mode() & Stat.S_IFMT) == Stat.S_IFREG ? -Errno.EFBIG : -Errno.ENODEV;
     }
 
     private synchronized List<DirectoryFile.Entry> list(Directory directory) {

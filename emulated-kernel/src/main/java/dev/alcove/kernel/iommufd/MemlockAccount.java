@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 package dev.alcove.kernel.iommufd;
 
-import dev.alcove.kernel.mm.AddressSpace;
 import dev.alcove.kernel.mm.LockedMemory;
+import dev.alcove.kernel.mm.Mm;
 import dev.alcove.kernel.task.Task;
 import dev.alcove.sys.Linux;
 
@@ -11,7 +11,7 @@ import dev.alcove.sys.Linux;
  *
  * @param task the process, for its limit at the time of the charge
  */
-record MemlockAccount(Mode mode, Task task, AddressSpace mm, LockedMemory user) {
+record MemlockAccount(Mode mode, Task task, Mm mm, LockedMemory user) {
     /** Against which limit. */
     enum Mode {
         /** None: the mapper has CAP_IPC_LOCK. */

@@ -3,7 +3,7 @@ package dev.alcove.kernel.iommufd;
 
 import dev.alcove.kernel.file.MemoryFile;
 import dev.alcove.kernel.file.OpenFile;
-import dev.alcove.kernel.mm.AddressSpace;
+import dev.alcove.kernel.mm.Mm;
 import dev.alcove.kernel.mm.PhysicalMemory;
 import dev.alcove.sys.Errno;
 import dev.alcove.sys.Linux;
@@ -34,7 +34,7 @@ sealed interface PageSource {
      * @param start page aligned
      * @param address as the caller gave it
      */
-    record User(AddressSpace mm, long start, long address) implements PageSource {
+    record User(Mm mm, long start, long address) implements PageSource {
         @Override
         public int pin(long index, int count, boolean write, long[] frames) {
             if (mm.gone()) {

@@ -4,8 +4,8 @@ package dev.alcove.kernel.kvm;
 import dev.alcove.bindings.kvm.kvm_cpuid2;
 import dev.alcove.bindings.kvm.kvm_cpuid_entry2;
 import dev.alcove.kernel.KernelProfile;
-import dev.alcove.kernel.mm.AddressSpace;
 import dev.alcove.kernel.mm.Allocator;
+import dev.alcove.kernel.mm.Mm;
 import dev.alcove.kernel.mm.PhysicalMemory;
 import dev.alcove.kernel.task.Task;
 import dev.alcove.kernel.task.UserMemory;
@@ -73,7 +73,7 @@ public final class Kvm {
         return inodes.getAndIncrement();
     }
 
-    Vm create(int type, AddressSpace mm) {
+    Vm create(int type, Mm mm) {
         Vm vm = new Vm(this, type, mm);
         vms.add(vm);
         return vm;

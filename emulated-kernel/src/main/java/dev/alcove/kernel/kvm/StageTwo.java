@@ -3,7 +3,7 @@ package dev.alcove.kernel.kvm;
 
 import dev.alcove.cpu.GuestBus;
 import dev.alcove.kernel.gmem.GuestMemfd;
-import dev.alcove.kernel.mm.AddressSpace;
+import dev.alcove.kernel.mm.Mm;
 import dev.alcove.kernel.mm.MmuNotifier;
 import dev.alcove.kernel.mm.PhysicalMemory;
 import dev.alcove.sys.Errno;
@@ -40,7 +40,7 @@ import org.jspecify.annotations.Nullable;
  */
 final class StageTwo {
     private final Vm vm;
-    private final AddressSpace mm;
+    private final Mm mm;
     private final PhysicalMemory memory;
     private final Memslots slots;
     private final List<GuestMode> modes = new CopyOnWriteArrayList<>();
@@ -57,7 +57,7 @@ final class StageTwo {
     /** Number of invalidations that have ended. Written with the mmu lock held. */
     private final AtomicLong sequence = new AtomicLong();
 
-    StageTwo(Vm vm, AddressSpace mm, PhysicalMemory memory, Memslots slots) {
+    StageTwo(Vm vm, Mm mm, PhysicalMemory memory, Memslots slots) {
         this.vm = vm;
         this.mm = mm;
         this.memory = memory;

@@ -4,7 +4,7 @@ package dev.alcove.kernel.kvm;
 import dev.alcove.kernel.KernelProfile;
 import dev.alcove.kernel.gmem.GmemOwner;
 import dev.alcove.kernel.gmem.GuestMemfd;
-import dev.alcove.kernel.mm.AddressSpace;
+import dev.alcove.kernel.mm.Mm;
 import dev.alcove.kernel.mm.MmuNotifier;
 import dev.alcove.kernel.mm.PhysicalMemory;
 import java.util.List;
@@ -30,7 +30,7 @@ final class Vm implements GmemOwner {
     final ReentrantLock slotsLock = new ReentrantLock();
     private final Kvm kvm;
     private final int type;
-    private final AddressSpace mm;
+    private final Mm mm;
     private final Memslots slots = new Memslots();
     private final MemoryAttributes attributes = new MemoryAttributes();
     private final StageTwo stageTwo;
@@ -48,7 +48,7 @@ final class Vm implements GmemOwner {
     /** Guarded by {@link #lock}. */
     private int bootCpuId;
 
-    Vm(Kvm kvm, int type, AddressSpace mm) {
+    Vm(Kvm kvm, int type, Mm mm) {
         this.kvm = kvm;
         this.type = type;
         this.mm = mm;
@@ -92,7 +92,7 @@ final class Vm implements GmemOwner {
         return kvm.memory();
     }
 
-    AddressSpace mm() {
+    Mm mm() {
         return mm;
     }
 

@@ -21,7 +21,7 @@ import org.jspecify.annotations.Nullable;
  * Faults, pins and copies share the lock; changes of the VMAs, and punches of a store that is mapped here, hold it
  * alone. Owners of mappings are released after the lock is dropped, as a release may take any lock.
  */
-public final class AddressSpace {
+public final class AddressSpace extends Mm {
     static final int READ_WRITE = Linux.PROT_READ | Linux.PROT_WRITE;
     private static final int PAGE = Linux.PAGE_SIZE;
     private static final long HUGE = 2 << 20;
@@ -35,8 +35,6 @@ public final class AddressSpace {
     /** Free page numbers of the reservation. Guarded by the lock. */
     private final Extents free;
     private final CopyOnWriteArrayList<MmuNotifier> notifiers = new CopyOnWriteArrayList<>();
-    private final LockedMemory pinned = new LockedMemory();
-    private final LockedMemory locked = new LockedMemory();
     private volatile boolean gone;
 
     /** Punches a hole into a mapped file, for MADV_REMOVE: offset and length in bytes; 0 or a negated errno. */
@@ -285,13 +283,7 @@ public final class AddressSpace {
 
     // The kernel's access.
 
-    /**
-     * The frame behind a user address, faulted in ({@code hva_to_pfn}); no reference is taken: the caller must be
-     * registered as a notifier or drop the answer before it returns to user space.
-     *
-     * @return the frame; {@code -EFAULT} where nothing, or a device, is mapped, or the right lacks, or SIGBUS would
-     *     come; {@code -ENOMEM}
-     */
+    @Override
     public long faultIn(long address, boolean write) {
         lock.readLock().lock();
         try {
@@ -314,7 +306,7 @@ public final class AddressSpace {
         return store.frame(vma.index(address));
     }
 
-    /** The device registers mapped at a user address, or null when memory or nothing is there. */
+    @Override
     public @Nullable DevicePage deviceAt(long address) {
         lock.readLock().lock();
         try {
@@ -330,13 +322,7 @@ public final class AddressSpace {
         }
     }
 
-    /**
-     * pin_user_pages(FOLL_LONGTERM): pins the frames behind consecutive pages.
-     *
-     * @param address page aligned
-     * @param frames receives the frame numbers from element {@code at} on
-     * @return how many pages were pinned, at least one, or {@code -EFAULT} or {@code -ENOMEM}
-     */
+    @Override
     public int pin(long address, int count, boolean write, long[] frames, int at) {
         lock.readLock().lock();
         try {
@@ -354,17 +340,17 @@ public final class AddressSpace {
         }
     }
 
-    /** Undoes one pin of one frame. */
+    @Override
     public void unpin(long pfn) {
         memory.unpin(pfn);
     }
 
-    /** copy_from_user: 0, or {@code -EFAULT} with a part copied. */
+    @Override
     public int copyIn(long address, MemorySegment into) {
         return copy(address, into, false);
     }
 
-    /** copy_to_user: 0, or {@code -EFAULT} with a part copied. */
+    @Override
     public int copyOut(long address, MemorySegment from) {
         return copy(address, from, true);
     }
@@ -398,7 +384,7 @@ public final class AddressSpace {
 
     // Notifiers.
 
-    /** Registers somebody who caches translations. */
+    @Override
     public void register(MmuNotifier notifier) {
         lock();
         try {
@@ -408,7 +394,7 @@ public final class AddressSpace {
         }
     }
 
-    /** Ends a registration; no call comes afterwards. */
+    @Override
     public void unregister(MmuNotifier notifier) {
         lock();
         try {
@@ -429,36 +415,9 @@ public final class AddressSpace {
         }
     }
 
-    // Accounting.
-
-    /**
-     * Charges pages to {@code pinned_vm} (VmPin) of this address space.
-     *
-     * @param limitPages the limit, -1 for none
-     * @return 0 or {@code -ENOMEM}, with nothing charged
-     */
-    public int chargePinned(long pages, long limitPages) {
-        return pinned.charge(pages, limitPages);
-    }
-
-    /** Undoes {@link #chargePinned}. */
-    public void unchargePinned(long pages) {
-        pinned.uncharge(pages);
-    }
-
-    /** Pages charged now ({@code VmPin}). */
-    public long pinnedPages() {
-        return pinned.pages();
-    }
-
-    /** {@code locked_vm} of this address space (VmLck), for those who account per process. */
-    public LockedMemory locked() {
-        return locked;
-    }
-
     // Life.
 
-    /** Whether the process is gone (its last thread ended): nothing can be faulted in any more. */
+    @Override
     public boolean gone() {
         return gone;
     }

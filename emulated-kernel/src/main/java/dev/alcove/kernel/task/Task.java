@@ -2,8 +2,8 @@
 package dev.alcove.kernel.task;
 
 import dev.alcove.kernel.file.OpenFile;
-import dev.alcove.kernel.mm.AddressSpace;
 import dev.alcove.kernel.mm.LockedMemory;
+import dev.alcove.kernel.mm.Mm;
 import org.jspecify.annotations.Nullable;
 
 /**
@@ -32,7 +32,7 @@ public interface Task {
     UserMemory memory();
 
     /** The caller's address space, by identity ({@code current->mm}). */
-    AddressSpace mm();
+    Mm mm();
 
     /**
      * Pages locked by the caller's user ({@code user->locked_vm}), against RLIMIT_MEMLOCK. Who keeps a charge keeps

@@ -144,12 +144,12 @@ class VfioDeviceTest {
     }
 
     @Test
-    void aDeviceIsReset() {
+    void aDeviceThatCannotBeResetSaysSo() {
         try (IommuFd iommu = IommuFd.open(process);
                 VfioDevice device = VfioDevice.open(process, ADDRESS)) {
             device.bind(iommu);
-            assertTrue(device.info().resettable());
-            device.reset();
+            assertFalse(device.info().resettable());
+            refused(Errno.EINVAL, device::reset);
         }
     }
 }

@@ -20,7 +20,7 @@ public final class DmaPort {
     }
 
     /**
-     * The device reads memory. Refused bytes read as ones.
+     * The device reads memory. Refused bytes read as zeros, as on QEMU's bus.
      *
      * @return whether every byte came from memory
      */
@@ -46,7 +46,7 @@ public final class DmaPort {
             if (!transferPage(at, buffer, done, part, write)) {
                 refused += part;
                 if (!write) {
-                    buffer.asSlice(done, part).fill((byte) 0xff);
+                    buffer.asSlice(done, part).fill((byte) 0);
                 }
             }
             done += part;

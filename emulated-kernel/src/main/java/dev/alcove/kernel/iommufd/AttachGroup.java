@@ -27,17 +27,16 @@ final class AttachGroup {
         return hwpt;
     }
 
-    synchronized boolean isAttached(BoundDevice device) {
-        return device.attached;
-    }
-
     /**
      * Attaches a device that is not attached; the page table gets a user.
      *
-     * @return 0; {@code -EINVAL} the group is on another page table; {@code -EADDRINUSE}; {@code -ENODEV} the page table
+     * @return 0; {@code -EBUSY} it is; {@code -EINVAL} the group is on another page table; {@code -EADDRINUSE}; {@code -ENODEV} the page table
      *     wants page requests, which no device here makes
      */
     synchronized int attach(BoundDevice device, Hwpt next) {
+        if (device.attached) {
+            return -Errno.EBUSY;
+        }
         if (hwpt != null && hwpt != next) {
             return -Errno.EINVAL;
         }

@@ -67,7 +67,7 @@ final class DeviceBinding {
         }
     }
 
-    long attach(int id, int ptId) {
+    long attach(int id, int ptId, boolean replace) {
         BoundDevice device = objects.get(id, BoundDevice.class);
         if (device == null) {
             return -Errno.ENOENT;
@@ -77,8 +77,8 @@ final class DeviceBinding {
         try {
             return switch (target) {
                 case null -> -Errno.ENOENT;
-                case Hwpt hwpt -> attachTo(device, hwpt, left);
-                case Ioas ioas -> attachTo(device, ioas, left);
+                case Hwpt hwpt -> attachTo(device, hwpt, replace, left);
+                case Ioas ioas -> attachTo(device, ioas, replace, left);
                 case BoundDevice other -> -Errno.EINVAL;
                 case FaultQueue other -> -Errno.EINVAL;
             };
@@ -91,33 +91,31 @@ final class DeviceBinding {
         }
     }
 
-    private static long attachTo(BoundDevice device, Hwpt hwpt, AttachGroup.Left left) {
-        int error = device.group.isAttached(device)
-                ? device.group.replace(device, hwpt, left)
-                : device.group.attach(device, hwpt);
+    private static long attachTo(BoundDevice device, Hwpt hwpt, boolean replace, AttachGroup.Left left) {
+        int error = replace ? device.group.replace(device, hwpt, left) : device.group.attach(device, hwpt);
         return error != 0 ? error : hwpt.id();
     }
 
     /** On one of the address space's own page tables that fits, or on a new one. */
-    private long attachTo(BoundDevice device, Ioas ioas, AttachGroup.Left left) {
+    private long attachTo(BoundDevice device, Ioas ioas, boolean replace, AttachGroup.Left left) {
         ioas.mutex.lock();
         try {
             for (Hwpt hwpt : ioas.hwpts) {
                 if (hwpt.auto && objects.get(hwpt)) {
-                    long answer = attachTo(device, hwpt, left);
+                    long answer = attachTo(device, hwpt, replace, left);
                     objects.put(hwpt);
                     if (answer != -Errno.EINVAL) {
                         return answer;
                     }
                 }
             }
-            return attachToNew(device, ioas, left);
+            return attachToNew(device, ioas, replace, left);
         } finally {
             ioas.mutex.unlock();
         }
     }
 
-    private long attachToNew(BoundDevice device, Ioas ioas, AttachGroup.Left left) {
+    private long attachToNew(BoundDevice device, Ioas ioas, boolean replace, AttachGroup.Left left) {
         int id = objects.reserve();
         if (id < 0) {
             return id;
@@ -127,7 +125,7 @@ final class DeviceBinding {
             objects.cancel(id);
             return -Errno.ENOMEM;
         }
-        int error = fillAndAttach(device, hwpt, left);
+        int error = fillAndAttach(device, hwpt, replace, left);
         if (error != 0) {
             hwpt.destroy();
             objects.cancel(id);
@@ -138,8 +136,8 @@ final class DeviceBinding {
     }
 
     /** A first attach comes before the fill, as its reserved regions decide whether the areas fit; a replace after it. */
-    private static int fillAndAttach(BoundDevice device, Hwpt hwpt, AttachGroup.Left left) {
-        if (device.group.isAttached(device)) {
+    private static int fillAndAttach(BoundDevice device, Hwpt hwpt, boolean replace, AttachGroup.Left left) {
+        if (replace) {
             int error = hwpt.ioas.table.addDomain(hwpt.domain);
             return error != 0 ? error : device.group.replace(device, hwpt, left);
         }

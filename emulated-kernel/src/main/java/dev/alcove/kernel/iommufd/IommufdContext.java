@@ -44,17 +44,31 @@ public final class IommufdContext extends OpenFile {
     }
 
     /**
-     * Puts a device behind a page table, or another one when it is attached already ({@code iommufd_device_attach},
-     * {@code iommufd_device_replace}). On an error nothing has changed.
+     * Puts a device behind a page table ({@code iommufd_device_attach}). On an error nothing has changed.
      *
      * @param deviceId as answered by {@link #bindDevice}
      * @param ptId an IOAS (a page table is made or shared by itself) or a HWPT
      * @return the id of the HWPT; {@code -ENOENT} no such object; {@code -EINVAL} not a page table, or the group is on
-     *     another one; {@code -EADDRINUSE} areas or allowed ranges lie in reserved regions; what pinning the areas
+     *     another one; {@code -EBUSY} attached already; {@code -EADDRINUSE} areas or allowed ranges lie in reserved regions; what pinning the areas
      *     answers ({@code -EFAULT -ENOMEM -EINVAL})
      */
     public long attach(long deviceId, int ptId) {
-        return binding.attach((int) deviceId, ptId);
+        return binding.attach((int) deviceId, ptId, false);
+    }
+
+    /** Moves an attached device to another page table, as {@link #attach} ({@code iommufd_device_replace}). */
+    public long replace(long deviceId, int ptId) {
+        return binding.attach((int) deviceId, ptId, true);
+    }
+
+    /** Attaches one address space of a device; none of this machine has more than the one: {@code -ENOENT -EINVAL}. */
+    public long attachPasid(int ptId) {
+        IommufdObject target = objects.get(ptId, IommufdObject.class);
+        if (target == null) {
+            return -Errno.ENOENT;
+        }
+        objects.put(target);
+        return -Errno.EINVAL;
     }
 
     /** Takes a device from its page table: all its DMA is blocked. Nothing happens when it is not attached. */

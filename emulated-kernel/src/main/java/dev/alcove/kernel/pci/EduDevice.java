@@ -24,7 +24,10 @@ public final class EduDevice extends PciFunction {
     public static final int DEVICE = 0x11e8;
     private static final int CLASS_OTHERS = 0x00ff00;
     private static final int REVISION = 0x10;
-    private static final int FIRMWARE_ADDRESS = 0xfe000000;
+    /** What QEMU's firmware writes on a q35 machine. */
+    private static final int FIRMWARE_ADDRESS = 0xfea00000;
+
+    private static final int FIRMWARE_LINE = 11;
 
     private final DmaPort dma;
     private final long dmaMask;
@@ -42,7 +45,6 @@ public final class EduDevice extends PciFunction {
     private volatile long count;
     private volatile long command;
     private volatile boolean computing;
-    private boolean transferring;
     private boolean closed;
     private long rejected;
 
@@ -54,7 +56,10 @@ public final class EduDevice extends PciFunction {
         super(VENDOR, DEVICE, CLASS_OTHERS, REVISION);
         this.dma = dma;
         this.dmaMask = (1L << dmaBits) - 1;
-        addBar(0, new Registers(), FIRMWARE_ADDRESS);
+        addBar(0, new Registers());
+        configWrite(BAR0, 4, FIRMWARE_ADDRESS);
+        configWrite(INTERRUPT_LINE, 1, FIRMWARE_LINE);
+        configWrite(COMMAND, 2, COMMAND_IO | COMMAND_MEMORY | COMMAND_SERR);
         this.engine = new Thread(this::engine, "edu-engine");
         engine.setDaemon(true);
         engine.start();
@@ -76,7 +81,14 @@ public final class EduDevice extends PciFunction {
         @Override
         public long read(long offset, int size) {
             long ones = size == 8 ? -1L : (1L << (8 * size)) - 1;
-            if (!memoryEnabled() || !accepts(offset, size)) {
+            if (!memoryEnabled()) {
+                return ones;
+            }
+            if (size < 4) {
+                // The device's bus interface takes no such access, and QEMU answers what it fills in for errors.
+                return 0;
+            }
+            if (!accepts(offset, size)) {
                 return ones;
             }
             return ones
@@ -131,11 +143,9 @@ public final class EduDevice extends PciFunction {
     }
 
     private void startTransfer(long value, boolean idle) {
-        if (idle) {
+        if (idle && (value & COMMAND_RUN) != 0) {
             command = value;
-            if ((value & COMMAND_RUN) != 0) {
-                lock.notifyAll();
-            }
+            lock.notifyAll();
         }
     }
 
@@ -179,7 +189,6 @@ public final class EduDevice extends PciFunction {
                         raiseInterrupt(INTERRUPT_FACTORIAL);
                     }
                 } else if ((command & COMMAND_RUN) != 0) {
-                    transferring = true;
                     return true;
                 } else {
                     lock.wait();
@@ -203,17 +212,12 @@ public final class EduDevice extends PciFunction {
         long inDevice = (toRam ? source : destination) - BUFFER;
         long inRam = (toRam ? destination : source) & dmaMask;
         long bytes = count;
-        boolean allowed = busMaster() && inDevice >= 0 && inDevice <= BUFFER_SIZE && bytes >= 0 && bytes <= BUFFER_SIZE - inDevice;
-        if (allowed && bytes > 0) {
-            MemorySegment part = buffer.asSlice(inDevice, bytes);
-            if (toRam) {
-                dma.write(inRam, part);
-            } else {
-                dma.read(inRam, part);
-            }
+        boolean inBuffer = inDevice >= 0 && inDevice <= BUFFER_SIZE && bytes >= 0 && bytes <= BUFFER_SIZE - inDevice;
+        boolean allowed = inBuffer && busMaster();
+        if (inBuffer && bytes > 0) {
+            move(buffer.asSlice(inDevice, bytes), inRam, toRam, allowed);
         }
         synchronized (lock) {
-            transferring = false;
             if (!allowed) {
                 rejected++;
             }
@@ -227,32 +231,14 @@ public final class EduDevice extends PciFunction {
         }
     }
 
-    @Override
-    protected void resetDevice() {
-        synchronized (lock) {
-            command &= ~COMMAND_RUN;
-            awaitIdle();
-            liveness = 0;
-            factorial = 0;
-            computing = false;
-            status = 0;
-            interruptStatus = 0;
-            source = 0;
-            destination = 0;
-            count = 0;
-            command = 0;
-            buffer.fill((byte) 0);
-        }
-    }
-
-    private void awaitIdle() {
-        while (transferring) {
-            try {
-                lock.wait();
-            } catch (InterruptedException interrupted) {
-                Thread.currentThread().interrupt();
-                return;
-            }
+    private void move(MemorySegment part, long inRam, boolean toRam, boolean allowed) {
+        if (allowed && toRam) {
+            dma.write(inRam, part);
+        } else if (allowed) {
+            dma.read(inRam, part);
+        } else if (!toRam) {
+            // What never gets on the bus reads as what is refused there does.
+            part.fill((byte) 0);
         }
     }
 

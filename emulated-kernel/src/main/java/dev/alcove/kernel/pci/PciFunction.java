@@ -11,9 +11,12 @@ import org.jspecify.annotations.Nullable;
  * calls {@link #raise} and {@link #setPin} without a lock of its own held that its {@link MmioRegion} takes.
  */
 public abstract class PciFunction implements AutoCloseable {
+    public static final int HEADER_SIZE = 0x40;
     public static final int COMMAND = 0x04;
     public static final int STATUS = 0x06;
+    public static final int CACHE_LINE_SIZE = 0x0c;
     public static final int BAR0 = 0x10;
+    public static final int SUBSYSTEM = 0x2c;
     public static final int CAPABILITIES = 0x34;
     public static final int INTERRUPT_LINE = 0x3c;
     public static final int INTERRUPT_PIN = 0x3d;
@@ -21,13 +24,17 @@ public abstract class PciFunction implements AutoCloseable {
     public static final int COMMAND_IO = 1;
     public static final int COMMAND_MEMORY = 2;
     public static final int COMMAND_MASTER = 4;
+    public static final int COMMAND_SERR = 0x100;
     public static final int COMMAND_INTX_DISABLE = 0x400;
+    public static final int STATUS_PIN = 8;
 
     /** Where the MSI capability is; it has 64-bit addresses and one vector. */
     public static final int MSI = 0x40;
 
+    public static final int MSI_SIZE = 14;
     public static final int MSI_CONTROL = MSI + 2;
     public static final int MSI_ENABLE = 1;
+    public static final int MSI_QUEUE_SIZE = 0x70;
     private static final int MSI_64BIT = 0x80;
     private static final int CAPABILITY_MSI = 5;
 
@@ -36,7 +43,7 @@ public abstract class PciFunction implements AutoCloseable {
         /** The function has sent message {@code vector}. */
         void message(int vector);
 
-        /** The INTx pin has changed. */
+        /** The level that the INTx pin shows to the machine has changed. */
         void pin(boolean asserted);
     }
 
@@ -49,6 +56,9 @@ public abstract class PciFunction implements AutoCloseable {
 
     private boolean pin;
 
+    /** The level of the pin as the machine last saw it. */
+    private boolean shown;
+
     /**
      * @param classCode class, subclass and programming interface, 24 bits
      * @param revision revision id
@@ -56,15 +66,22 @@ public abstract class PciFunction implements AutoCloseable {
     protected PciFunction(int vendor, int device, int classCode, int revision) {
         config.set(0, 2, vendor);
         config.set(2, 2, device);
+        // QEMU's defaults: its own subsystem id, and plain memory behind the header where no capability is.
+        config.set(SUBSYSTEM, 4, 0x1100_1af4);
+        for (int offset = HEADER_SIZE; offset < PciConfig.SIZE; offset++) {
+            config.allow(offset, 1, 0xff);
+        }
+        config.allow(MSI, 4, 0);
         config.set(8, 4, classCode << 8 | revision);
         config.set(INTERRUPT_PIN, 1, 1);
         config.set(STATUS, 2, 0x10);
         config.set(CAPABILITIES, 1, MSI);
         config.set(MSI, 1, CAPABILITY_MSI);
         config.set(MSI_CONTROL, 2, MSI_64BIT);
-        config.allow(COMMAND, 2, COMMAND_IO | COMMAND_MEMORY | COMMAND_MASTER | COMMAND_INTX_DISABLE);
+        config.allow(COMMAND, 2, COMMAND_IO | COMMAND_MEMORY | COMMAND_MASTER | COMMAND_SERR | COMMAND_INTX_DISABLE);
+        config.allow(CACHE_LINE_SIZE, 1, 0xff);
         config.allow(INTERRUPT_LINE, 1, 0xff);
-        config.allow(MSI_CONTROL, 2, MSI_ENABLE);
+        config.allow(MSI_CONTROL, 2, MSI_ENABLE | MSI_QUEUE_SIZE);
         config.allow(MSI + 4, 4, -4);
         config.allow(MSI + 8, 4, -1);
         config.allow(MSI + 12, 2, 0xffff);
@@ -74,13 +91,10 @@ public abstract class PciFunction implements AutoCloseable {
      * Gives the function a 32-bit memory BAR.
      *
      * @param region its registers; the size is a power of two of at least 16 bytes
-     * @param address where the firmware has put it
      */
-    protected final synchronized void addBar(int index, MmioRegion region, int address) {
-        int mask = (int) -region.size();
+    protected final synchronized void addBar(int index, MmioRegion region) {
         bars[index] = region;
-        config.allow(BAR0 + 4 * index, 4, mask);
-        config.write(BAR0 + 4 * index, 4, address & mask);
+        config.allow(BAR0 + 4 * index, 4, (int) -region.size());
     }
 
     /** The registers behind a BAR, or null. They answer only while {@link #memoryEnabled()}. */
@@ -97,7 +111,17 @@ public abstract class PciFunction implements AutoCloseable {
     public final synchronized void configWrite(int offset, int size, int value) {
         config.write(offset, size, value);
         command = config.read(COMMAND, 2);
-        updatePin(pin);
+        messages = (config.read(MSI_CONTROL, 2) & MSI_ENABLE) != 0;
+        if (messages && offset < MSI + MSI_SIZE && offset + size > MSI) {
+            // A function that sends messages leaves the pin alone.
+            setPin(false);
+        }
+        showPin();
+    }
+
+    /** Changes some bits of the command register. */
+    public final synchronized void changeCommand(int clear, int set) {
+        configWrite(COMMAND, 2, (config.read(COMMAND, 2) & ~clear) | set);
     }
 
     /** All of the configuration space. */
@@ -120,13 +144,8 @@ public abstract class PciFunction implements AutoCloseable {
         this.sink = sink;
     }
 
-    /** Switches between messages and the pin, as the driver does through the MSI capability. */
-    public final synchronized void enableMessages(boolean enable) {
-        messages = enable;
-    }
-
-    /** Whether interrupts go out as messages. */
-    protected final boolean messagesEnabled() {
+    /** Whether interrupts go out as messages: the enable bit of the MSI capability. */
+    public final boolean messagesEnabled() {
         return messages;
     }
 
@@ -140,7 +159,14 @@ public abstract class PciFunction implements AutoCloseable {
     /** Asserts or deasserts the INTx pin. */
     protected final synchronized void setPin(boolean asserted) {
         pin = asserted;
-        updatePin(asserted);
+        int status = config.read(STATUS, 2);
+        config.set(STATUS, 2, asserted ? status | STATUS_PIN : status & ~STATUS_PIN);
+        showPin();
+    }
+
+    /** Whether the function has an INTx interrupt pending, also while the command register disables the pin. */
+    public final synchronized boolean pinPending() {
+        return pin;
     }
 
     /** Whether the function asserts INTx and may. */
@@ -148,25 +174,15 @@ public abstract class PciFunction implements AutoCloseable {
         return pin && (command & COMMAND_INTX_DISABLE) == 0;
     }
 
-    private void updatePin(boolean asserted) {
-        int status = config.read(STATUS, 2);
-        config.set(STATUS, 2, asserted ? status | 8 : status & ~8);
-        if (sink != null && !messages) {
-            sink.pin(pinAsserted());
+    private void showPin() {
+        boolean asserted = pinAsserted();
+        if (asserted != shown) {
+            shown = asserted;
+            if (sink != null) {
+                sink.pin(asserted);
+            }
         }
     }
-
-    /**
-     * Resets the function and puts its configuration space back as it was, as {@code pci_reset_function} does: the
-     * device forgets its registers, not its BAR addresses.
-     */
-    public final void reset() {
-        resetDevice();
-        setPin(false);
-    }
-
-    /** Stops what the device is doing and puts its registers back. On return it makes no more accesses. */
-    protected abstract void resetDevice();
 
     @Override
     public abstract void close();

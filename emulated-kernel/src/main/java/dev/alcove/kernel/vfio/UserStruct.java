@@ -28,6 +28,34 @@ final class UserStruct {
         return task.memory().copyIn(address, bytes) < 0 ? null : new UserStruct(task, address, bytes);
     }
 
+    /**
+     * Copies a struct in of which the caller may know less, or more: what it does not know is zero, what the kernel does
+     * not know must be ({@code copy_struct_from_user}).
+     *
+     * @param least bytes that the caller must know
+     * @param size bytes that the kernel knows
+     * @param error element 0 receives {@code -EFAULT -EINVAL -E2BIG} when the answer is null
+     */
+    static @Nullable UserStruct copyIn(Task task, long address, int least, int size, int[] error) {
+        error[0] = -Errno.EFAULT;
+        UserStruct argsz = copyIn(task, address, Integer.BYTES);
+        if (argsz == null) {
+            return null;
+        }
+        if (argsz.shorterThan(least)) {
+            error[0] = -Errno.EINVAL;
+            return null;
+        }
+        int known = (int) Math.min(size, Integer.toUnsignedLong(argsz.word(0)));
+        MemorySegment bytes = MemorySegment.ofArray(new byte[size]);
+        if (task.memory().copyIn(address, bytes.asSlice(0, known)) < 0) {
+            return null;
+        }
+        UserStruct struct = new UserStruct(task, address, bytes);
+        error[0] = struct.checkTail();
+        return error[0] == 0 ? struct : null;
+    }
+
     int word(int offset) {
         return bytes.get(ValueLayout.JAVA_INT_UNALIGNED, offset);
     }
@@ -44,9 +72,18 @@ final class UserStruct {
         bytes.set(ValueLayout.JAVA_LONG_UNALIGNED, offset, value);
     }
 
+    void clear() {
+        bytes.fill((byte) 0);
+    }
+
     /** Whether the caller's {@code argsz} is below the least size, 32 bits unsigned. */
     boolean shorterThan(int least) {
         return Integer.compareUnsigned(word(0), least) < 0;
+    }
+
+    /** Copies one word back; 0 or {@code -EFAULT}. */
+    int copyOutWord(int offset) {
+        return task.memory().copyOut(address + offset, bytes.asSlice(offset, Integer.BYTES));
     }
 
     /** Copies the struct back; 0 or {@code -EFAULT}. */
@@ -59,7 +96,7 @@ final class UserStruct {
      *
      * @return 0, {@code -E2BIG} when it is not all zero, {@code -EFAULT}
      */
-    int checkTail() {
+    private int checkTail() {
         long rest = Integer.toUnsignedLong(word(0)) - bytes.byteSize();
         if (rest <= 0) {
             return 0;

@@ -3,79 +3,141 @@ package dev.alcove.kernel.vfio;
 
 import dev.alcove.kernel.mm.MmioRegion;
 import dev.alcove.kernel.pci.PciFunction;
+import java.util.Arrays;
 
 /**
- * The configuration space that a VFIO user sees: the function's own, with BARs and interrupt set-up virtualised
- * (drivers/vfio/pci/vfio_pci_config.c). A user cannot move the function's BARs, nor enable its messages other than by
+ * The configuration space that a VFIO user sees (drivers/vfio/pci/vfio_pci_config.c). Of each bit of the header and of
+ * the MSI capability it is said whether it is virtual, which means that it is read from a copy that the user has, and
+ * whether the user can write it: the copy where it is virtual, the function otherwise. All that is neither header nor
+ * capability is passed through.
+ *
+ * <p>A user cannot move the function's BARs, nor disable its pin, nor enable its messages other than by
  * VFIO_DEVICE_SET_IRQS.
  *
- * <p>Guarded by the monitor of the device that owns it.
+ * <p>Guarded by the function's monitor.
  */
 final class VfioConfigSpace {
     static final int SIZE = 256;
-    private static final int BARS_END = PciFunction.BAR0 + 24;
+    private static final int VENDOR_AND_DEVICE = 4;
+    private static final int LATENCY_TIMER = 0x0d;
+    private static final int BIST = 0x0f;
+    private static final int ROM = 0x30;
+    private static final int MSI_LOW_CONTROL = PciFunction.MSI_CONTROL;
+    private static final int MSI_ADDRESS = PciFunction.MSI + 4;
+    private static final int MSI_END = PciFunction.MSI + PciFunction.MSI_SIZE;
+    private static final int DECODING = PciFunction.COMMAND_MEMORY | PciFunction.COMMAND_IO;
 
     private final PciFunction function;
-    private final int[] bars = new int[6];
-    private int messageControl;
-    private int messageAddressLow;
-    private int messageAddressHigh;
-    private int messageData;
+    private final byte[] copy = new byte[SIZE];
+    private final byte[] virtual = new byte[SIZE];
+    private final byte[] writable = new byte[SIZE];
+    private boolean barsWritten = true;
 
+    /** Starts from what the function's own space holds. */
     VfioConfigSpace(PciFunction function) {
         this.function = function;
-        for (int i = 0; i < bars.length; i++) {
-            bars[i] = function.configRead(PciFunction.BAR0 + 4 * i, 4);
+        for (int i = 0; i < SIZE; i++) {
+            copy[i] = (byte) function.configRead(i, 1);
         }
+        permit(0, VENDOR_AND_DEVICE, true, false);
+        permit(PciFunction.COMMAND, 2, false, true);
+        virtual[PciFunction.COMMAND + 1] = (byte) (PciFunction.COMMAND_INTX_DISABLE >>> 8);
+        permit(PciFunction.CACHE_LINE_SIZE, 1, false, true);
+        permit(LATENCY_TIMER, 1, false, true);
+        permit(BIST, 1, false, true);
+        permit(PciFunction.BAR0, 24, true, true);
+        permit(ROM, 4, true, true);
+        permit(PciFunction.CAPABILITIES, 1, true, false);
+        permit(PciFunction.INTERRUPT_LINE, 1, true, true);
+        permit(PciFunction.INTERRUPT_PIN, 1, true, false);
+        permit(PciFunction.MSI + 1, 1, true, false);
+        permit(MSI_LOW_CONTROL, 1, true, true);
+        permit(MSI_ADDRESS, MSI_END - MSI_ADDRESS, true, true);
+        permit(MSI_END, SIZE - MSI_END, false, true);
     }
 
-    /** Reads one byte. */
-    int read(int offset) {
-        int word = offset & ~3;
-        int shift = 8 * (offset & 3);
-        return (readWord(word) >>> shift) & 0xff;
+    private void permit(int offset, int size, boolean copied, boolean write) {
+        Arrays.fill(virtual, offset, offset + size, (byte) (copied ? 0xff : 0));
+        Arrays.fill(writable, offset, offset + size, (byte) (write ? 0xff : 0));
     }
 
-    private int readWord(int offset) {
-        if (offset >= PciFunction.BAR0 && offset < BARS_END) {
-            return bars[(offset - PciFunction.BAR0) / 4];
+    /** Whether the user has memory decoding on. */
+    boolean memoryEnabled() {
+        return (copy[PciFunction.COMMAND] & PciFunction.COMMAND_MEMORY) != 0;
+    }
+
+    /** Reads up to a dword that lies in one; little endian. */
+    int read(int offset, int size) {
+        if (barsWritten && offset >= PciFunction.BAR0 && offset < ROM + 4) {
+            fixBars();
         }
-        return switch (offset) {
-            case PciFunction.MSI ->
-                (function.configRead(offset, 4) & ~(PciFunction.MSI_ENABLE << 16)) | messageControl << 16;
-            case PciFunction.MSI + 4 -> messageAddressLow;
-            case PciFunction.MSI + 8 -> messageAddressHigh;
-            case PciFunction.MSI + 12 -> messageData;
-            default -> function.configRead(offset, 4);
-        };
+        int value = 0;
+        for (int i = 0; i < size; i++) {
+            int at = offset + i;
+            int mask = virtual[at] & 0xff;
+            int octet = (copy[at] & mask) | (mask == 0xff ? 0 : function.configRead(at, 1) & ~mask);
+            value |= (octet & 0xff) << (8 * i);
+        }
+        return value;
     }
 
-    /**
-     * Writes one byte.
-     *
-     * @param messagesInUse whether the user has set MSI up by VFIO_DEVICE_SET_IRQS
-     */
-    void write(int offset, int value, boolean messagesInUse) {
-        int word = offset & ~3;
-        int shift = 8 * (offset & 3);
-        int merged = (readWord(word) & ~(0xff << shift)) | (value & 0xff) << shift;
-        if (word >= PciFunction.BAR0 && word < BARS_END) {
-            int index = (word - PciFunction.BAR0) / 4;
+    /** What the user sees of a BAR it has written: the bits below its size are fixed. */
+    private void fixBars() {
+        for (int index = 0; index < 6; index++) {
             MmioRegion bar = function.bar(index);
-            bars[index] = bar == null ? 0 : merged & (int) -bar.size();
-            return;
+            setCopy(PciFunction.BAR0 + 4 * index, 4, bar == null ? 0 : copied(PciFunction.BAR0 + 4 * index, 4) & (int) -bar.size());
         }
-        switch (word) {
-            case PciFunction.MSI -> messageControl = messagesInUse ? merged >>> 16 & PciFunction.MSI_ENABLE : 0;
-            case PciFunction.MSI + 4 -> messageAddressLow = merged & -4;
-            case PciFunction.MSI + 8 -> messageAddressHigh = merged;
-            case PciFunction.MSI + 12 -> messageData = merged & 0xffff;
-            default -> function.configWrite(offset, 1, value);
+        setCopy(ROM, 4, 0);
+        barsWritten = false;
+    }
+
+    /** Writes up to a dword that lies in one. */
+    void write(int offset, int size, int value, VfioInterrupts interrupts) {
+        for (int i = 0; i < size; i++) {
+            int at = offset + i;
+            int octet = value >>> (8 * i);
+            int toCopy = writable[at] & virtual[at];
+            int toFunction = writable[at] & ~virtual[at] & 0xff;
+            copy[at] = (byte) ((copy[at] & ~toCopy) | (octet & toCopy));
+            if (toFunction != 0) {
+                function.configWrite(at, 1, (function.configRead(at, 1) & ~toFunction) | (octet & toFunction));
+            }
+        }
+        if (offset == PciFunction.COMMAND) {
+            setCopy(offset, 1, (copied(offset, 1) & ~DECODING) | (value & DECODING));
+        }
+        if (offset >= PciFunction.COMMAND && offset < PciFunction.COMMAND + 2) {
+            interrupts.disablePin((copied(PciFunction.COMMAND, 2) & PciFunction.COMMAND_INTX_DISABLE) != 0);
+        }
+        if (offset >= PciFunction.BAR0 && offset < ROM + 4) {
+            barsWritten = true;
+        }
+        if (offset >= PciFunction.MSI && offset <= MSI_LOW_CONTROL && offset + size >= MSI_LOW_CONTROL) {
+            writeMessageControl(interrupts.messagesInUse());
         }
     }
 
-    /** Sets the enable bit as the driver does when messages are switched on or off. */
-    void setMessagesInUse(boolean inUse) {
-        messageControl = inUse ? PciFunction.MSI_ENABLE : 0;
+    /** A user of messages may switch them off and on; there is one vector, whatever the queue size says. */
+    private void writeMessageControl(boolean inUse) {
+        int control = copied(MSI_LOW_CONTROL, 2) & ~PciFunction.MSI_QUEUE_SIZE;
+        if (!inUse) {
+            control &= ~PciFunction.MSI_ENABLE;
+        }
+        setCopy(MSI_LOW_CONTROL, 2, control);
+        function.configWrite(MSI_LOW_CONTROL, 2, control);
+    }
+
+    private int copied(int offset, int size) {
+        int value = 0;
+        for (int i = 0; i < size; i++) {
+            value |= (copy[offset + i] & 0xff) << (8 * i);
+        }
+        return value;
+    }
+
+    private void setCopy(int offset, int size, int value) {
+        for (int i = 0; i < size; i++) {
+            copy[offset + i] = (byte) (value >>> (8 * i));
+        }
     }
 }

@@ -2,6 +2,7 @@
 package dev.alcove.kernel.vfio;
 
 import dev.alcove.kernel.EmulatedKernel;
+import dev.alcove.kernel.file.Vfs;
 import dev.alcove.kernel.iommu.IommuDevice;
 import dev.alcove.kernel.pci.PciAddress;
 import dev.alcove.kernel.pci.PciFunction;
@@ -17,10 +18,12 @@ public final class VfioDevice {
     private final PciAddress address;
     private final PciFunction function;
     private final IommuDevice iommu;
+    private final Vfs vfs;
     private boolean owned;
 
     /** @param iommu the function's place in the IOMMU */
-    public VfioDevice(PciAddress address, PciFunction function, IommuDevice iommu) {
+    public VfioDevice(EmulatedKernel kernel, PciAddress address, PciFunction function, IommuDevice iommu) {
+        this.vfs = kernel.vfs();
         this.address = address;
         this.function = function;
         this.iommu = iommu;
@@ -53,6 +56,11 @@ public final class VfioDevice {
 
     PciFunction function() {
         return function;
+    }
+
+    /** A number for a new file of the device. */
+    long nextInode() {
+        return vfs.nextInode();
     }
 
     IommuDevice iommu() {

@@ -10,6 +10,7 @@ import dev.alcove.kernel.pci.PciFunction;
 import dev.alcove.kernel.task.Task;
 import dev.alcove.sys.Errno;
 import java.lang.foreign.MemorySegment;
+import java.util.Arrays;
 import org.jspecify.annotations.Nullable;
 
 /**
@@ -20,16 +21,34 @@ import org.jspecify.annotations.Nullable;
  * function's monitor only.
  */
 final class VfioDeviceFile extends OpenFile {
-    private static final int ARGSZ_FLAGS = 8;
+    private static final int BIND_LEAST = 16;
+    private static final int BIND_SIZE = 24;
+    private static final int TOKEN = vfio.VFIO_DEVICE_BIND_FLAG_TOKEN();
+    private static final int TOKEN_SIZE = 16;
+    private static final int PASID = vfio.VFIO_DEVICE_ATTACH_PASID();
 
     private final VfioDevice device;
     private final PciFunction function;
     private final long inode;
     private volatile @Nullable Opened opened;
 
+    /** Whether the device is attached, in the usual way, or as its PASID 0, which is the device itself. */
+    private boolean attached;
+
+    private boolean attachedByPasid;
+
+    /** Where read(2) and write(2) go; no seek changes it. */
+    private long position;
+
     /** What the file has once it is bound. */
     private record Opened(
-            IommufdContext context, long deviceId, VfioInterrupts interrupts, VfioRegions regions) {}
+            IommufdContext context,
+            long deviceId,
+            VfioInterrupts interrupts,
+            VfioRegions regions,
+            VfioIoeventfds ioeventfds,
+            VfioFeatures features,
+            byte[] header) {}
 
     VfioDeviceFile(VfioDevice device, int flags, long inode) {
         super(flags);
@@ -45,10 +64,13 @@ final class VfioDeviceFile extends OpenFile {
             return;
         }
         opened = null;
+        function.changeCommand(PciFunction.COMMAND_MASTER, 0);
         state.interrupts.close();
+        state.ioeventfds.close();
         function.setSink(null);
-        function.reset();
-        function.configWrite(PciFunction.COMMAND, 2, 0);
+        for (int offset = 0; offset < state.header.length; offset++) {
+            function.configWrite(offset, 1, state.header[offset]);
+        }
         state.context.detach(state.deviceId);
         state.context.unbind(state.deviceId);
         device.disown();
@@ -66,45 +88,34 @@ final class VfioDeviceFile extends OpenFile {
         return switch (request) {
             case VfioRequests.ATTACH_IOMMUFD_PT -> attach(task, state, argument);
             case VfioRequests.DETACH_IOMMUFD_PT -> detach(task, state, argument);
-            case VfioRequests.GET_INFO -> info(task, argument);
-            case VfioRequests.GET_REGION_INFO -> regionInfo(task, state, argument);
-            case VfioRequests.GET_IRQ_INFO -> irqInfo(task, argument);
+            case VfioRequests.GET_INFO -> VfioQueries.device(task, argument);
+            case VfioRequests.GET_REGION_INFO -> VfioQueries.region(task, state.regions, argument);
+            case VfioRequests.GET_IRQ_INFO -> VfioQueries.interrupt(task, argument);
             case VfioRequests.SET_IRQS -> state.interrupts.set(task, argument);
-            case VfioRequests.RESET -> reset();
-            // The function has neither a slot nor a bus of its own to reset.
-            case VfioRequests.GET_PCI_HOT_RESET_INFO, VfioRequests.PCI_HOT_RESET -> -Errno.ENODEV;
-            case VfioRequests.FEATURE -> feature(task, argument);
+            // A conventional function of the root bus: nothing resets it, neither itself, nor its slot, nor its bus.
+            case VfioRequests.RESET -> -Errno.EINVAL;
+            case VfioRequests.GET_PCI_HOT_RESET_INFO -> VfioQueries.hotReset(task, argument, false);
+            case VfioRequests.PCI_HOT_RESET -> VfioQueries.hotReset(task, argument, true);
+            case VfioRequests.IOEVENTFD -> state.ioeventfds.set(task, argument);
+            case VfioRequests.FEATURE -> state.features.execute(task, argument);
             default -> -Errno.ENOTTY;
         };
     }
 
     private synchronized long bind(Task task, long argument) {
-        UserStruct bind = UserStruct.copyIn(task, argument, 16);
+        int[] error = new int[1];
+        UserStruct bind = UserStruct.copyIn(task, argument, BIND_LEAST, BIND_SIZE, error);
         if (bind == null) {
-            return -Errno.EFAULT;
-        }
-        if (bind.shorterThan(16)) {
-            return -Errno.EINVAL;
-        }
-        boolean withToken = Integer.compareUnsigned(bind.word(0), 24) >= 0;
-        if (withToken) {
-            bind = UserStruct.copyIn(task, argument, 24);
-            if (bind == null) {
-                return -Errno.EFAULT;
-            }
-        }
-        int tail = bind.checkTail();
-        if (tail < 0) {
-            return tail;
+            return error[0];
         }
         int flags = bind.word(4);
         int fd = bind.word(8);
-        if (fd < 0 || (flags & ~1) != 0) {
+        if (fd < 0 || (flags & ~TOKEN) != 0 || opened != null) {
             return -Errno.EINVAL;
         }
-        if (opened != null || (flags & 1) != 0) {
+        if ((flags & TOKEN) != 0) {
             // A token is for functions with SR-IOV only.
-            return -Errno.EINVAL;
+            return UserStruct.copyIn(task, bind.quad(16), TOKEN_SIZE) == null ? -Errno.EFAULT : -Errno.EINVAL;
         }
         OpenFile file = task.file(fd);
         if (file == null) {
@@ -123,21 +134,32 @@ final class VfioDeviceFile extends OpenFile {
         }
         open(context, deviceId);
         bind.setWord(12, (int) deviceId);
-        int copied = bind.copyOut();
+        int copied = bind.copyOutWord(12);
         if (copied < 0) {
             release();
         }
         return copied;
     }
 
-    /** Takes the function over as vfio_pci_core_enable does: reset, decoding on, bus mastering off. */
+    /** Takes the function over as vfio_pci_core_enable does: decoding on, bus mastering off, all else as it is. */
     private void open(IommufdContext context, long deviceId) {
-        function.reset();
-        function.configWrite(PciFunction.COMMAND, 2, PciFunction.COMMAND_MEMORY);
+        function.changeCommand(
+                PciFunction.COMMAND_MASTER | PciFunction.COMMAND_INTX_DISABLE, PciFunction.COMMAND_MEMORY);
+        byte[] header = Arrays.copyOf(function.configCopy(), PciFunction.HEADER_SIZE);
         VfioConfigSpace config = new VfioConfigSpace(function);
-        VfioInterrupts interrupts = new VfioInterrupts(function, config);
+        VfioInterrupts interrupts = new VfioInterrupts(function);
+        VfioRegions regions = new VfioRegions(function, config, interrupts);
         function.setSink(interrupts);
-        opened = new Opened(context, deviceId, interrupts, new VfioRegions(function, config, interrupts));
+        attached = false;
+        attachedByPasid = false;
+        opened = new Opened(
+                context,
+                deviceId,
+                interrupts,
+                regions,
+                new VfioIoeventfds(function, config, regions),
+                new VfioFeatures(new VfioDmaBufs(device, regions)),
+                header);
     }
 
     private synchronized long attach(Task task, Opened state, long argument) {
@@ -146,112 +168,87 @@ final class VfioDeviceFile extends OpenFile {
             return -Errno.EFAULT;
         }
         int flags = attach.word(4);
-        if (attach.shorterThan(12) || (flags & ~1) != 0) {
+        if (attach.shorterThan(12) || (flags & ~PASID) != 0) {
             return -Errno.EINVAL;
         }
-        if ((flags & 1) != 0) {
-            return attach.shorterThan(16) ? -Errno.EINVAL : -Errno.EOPNOTSUPP;
+        boolean byPasid = (flags & PASID) != 0;
+        if (byPasid) {
+            if (attach.shorterThan(16)) {
+                return -Errno.EINVAL;
+            }
+            UserStruct longer = UserStruct.copyIn(task, argument, 16);
+            if (longer == null) {
+                return -Errno.EFAULT;
+            }
+            int pasid = longer.word(12);
+            if (pasid != 0) {
+                return pasid < 0 ? -Errno.ENOSPC : state.context.attachPasid(attach.word(8));
+            }
         }
-        long hwpt = state.context.attach(state.deviceId, attach.word(8));
+        int pt = attach.word(8);
+        long hwpt = (byPasid ? attachedByPasid : attached)
+                ? state.context.replace(state.deviceId, pt)
+                : state.context.attach(state.deviceId, pt);
         if (hwpt < 0) {
             return hwpt;
         }
+        attachedByPasid |= byPasid;
+        attached |= !byPasid;
         attach.setWord(8, (int) hwpt);
-        int copied = attach.copyOut();
+        int copied = attach.copyOutWord(8);
         if (copied < 0) {
-            state.context.detach(state.deviceId);
+            leave(state, byPasid);
         }
         return copied;
     }
 
     private synchronized long detach(Task task, Opened state, long argument) {
-        UserStruct detach = UserStruct.copyIn(task, argument, ARGSZ_FLAGS);
+        UserStruct detach = UserStruct.copyIn(task, argument, 8);
         if (detach == null) {
             return -Errno.EFAULT;
         }
         int flags = detach.word(4);
-        if (detach.shorterThan(ARGSZ_FLAGS) || (flags & ~1) != 0) {
+        if (detach.shorterThan(8) || (flags & ~PASID) != 0) {
             return -Errno.EINVAL;
         }
-        if ((flags & 1) != 0) {
-            return detach.shorterThan(12) ? -Errno.EINVAL : -Errno.EOPNOTSUPP;
+        boolean byPasid = (flags & PASID) != 0;
+        if (byPasid) {
+            if (detach.shorterThan(12)) {
+                return -Errno.EINVAL;
+            }
+            UserStruct longer = UserStruct.copyIn(task, argument, 12);
+            if (longer == null) {
+                return -Errno.EFAULT;
+            }
+            if (longer.word(8) != 0) {
+                return 0;
+            }
         }
-        state.context.detach(state.deviceId);
+        leave(state, byPasid);
         return 0;
     }
 
-    private static long info(Task task, long argument) {
-        UserStruct info = UserStruct.copyIn(task, argument, 16);
-        if (info == null) {
-            return -Errno.EFAULT;
+    private void leave(Opened state, boolean byPasid) {
+        if (byPasid ? attachedByPasid : attached) {
+            state.context.detach(state.deviceId);
+            attachedByPasid &= !byPasid;
+            attached &= byPasid;
         }
-        if (info.shorterThan(16)) {
-            return -Errno.EINVAL;
-        }
-        info.setWord(4, vfio.VFIO_DEVICE_FLAGS_PCI() | vfio.VFIO_DEVICE_FLAGS_RESET());
-        info.setWord(8, vfio.VFIO_PCI_NUM_REGIONS());
-        info.setWord(12, vfio.VFIO_PCI_NUM_IRQS());
-        return info.copyOut();
     }
 
-    private static long regionInfo(Task task, Opened state, long argument) {
-        UserStruct info = UserStruct.copyIn(task, argument, 32);
-        if (info == null) {
-            return -Errno.EFAULT;
-        }
-        int index = info.word(8);
-        if (info.shorterThan(32)
-                || Integer.compareUnsigned(index, vfio.VFIO_PCI_NUM_REGIONS()) >= 0
-                || index == vfio.VFIO_PCI_VGA_REGION_INDEX()) {
-            return -Errno.EINVAL;
-        }
-        info.setWord(4, state.regions.flags(index));
-        info.setWord(12, 0);
-        info.setQuad(16, state.regions.size(index));
-        info.setQuad(24, (long) index << VfioRequests.REGION_SHIFT);
-        return info.copyOut();
+    @Override
+    public synchronized long read(Task task, MemorySegment buffer) {
+        return advance(pread(task, buffer, position));
     }
 
-    private static long irqInfo(Task task, long argument) {
-        UserStruct info = UserStruct.copyIn(task, argument, 16);
-        if (info == null) {
-            return -Errno.EFAULT;
-        }
-        int index = info.word(8);
-        if (info.shorterThan(16)
-                || Integer.compareUnsigned(index, vfio.VFIO_PCI_NUM_IRQS()) >= 0
-                // Error interrupts are for PCI Express functions only.
-                || index == vfio.VFIO_PCI_ERR_IRQ_INDEX()) {
-            return -Errno.EINVAL;
-        }
-        int kind = index == vfio.VFIO_PCI_INTX_IRQ_INDEX()
-                ? vfio.VFIO_IRQ_INFO_MASKABLE() | vfio.VFIO_IRQ_INFO_AUTOMASKED()
-                : vfio.VFIO_IRQ_INFO_NORESIZE();
-        info.setWord(4, vfio.VFIO_IRQ_INFO_EVENTFD() | kind);
-        info.setWord(12, VfioInterrupts.count(index));
-        return info.copyOut();
+    @Override
+    public synchronized long write(Task task, MemorySegment buffer) {
+        return advance(pwrite(task, buffer, position));
     }
 
-    private long reset() {
-        function.reset();
-        return 0;
-    }
-
-    /** No feature of VFIO_DEVICE_FEATURE exists here; its header is checked as always. */
-    private static long feature(Task task, long argument) {
-        UserStruct feature = UserStruct.copyIn(task, argument, ARGSZ_FLAGS);
-        if (feature == null) {
-            return -Errno.EFAULT;
-        }
-        int flags = feature.word(4);
-        int operations = vfio.VFIO_DEVICE_FEATURE_GET() | vfio.VFIO_DEVICE_FEATURE_SET();
-        int known = vfio.VFIO_DEVICE_FEATURE_MASK() | operations | vfio.VFIO_DEVICE_FEATURE_PROBE();
-        if (feature.shorterThan(ARGSZ_FLAGS)
-                || (flags & ~known) != 0
-                || ((flags & operations) == operations && (flags & vfio.VFIO_DEVICE_FEATURE_PROBE()) == 0)) {
-            return -Errno.EINVAL;
-        }
-        return -Errno.ENOTTY;
+    private long advance(long done) {
+        position += Math.max(done, 0);
+        return done;
     }
 
     @Override

@@ -3,250 +3,331 @@ package dev.alcove.kernel.vfio;
 
 import dev.alcove.bindings.vfio.vfio;
 import dev.alcove.kernel.file.EventFile;
-import dev.alcove.kernel.file.OpenFile;
 import dev.alcove.kernel.pci.PciFunction;
 import dev.alcove.kernel.task.Task;
 import dev.alcove.sys.Errno;
-import java.lang.foreign.MemorySegment;
-import java.lang.foreign.ValueLayout;
 import org.jspecify.annotations.Nullable;
 
 /**
  * The interrupts of a function that a VFIO user has taken (VFIO_DEVICE_SET_IRQS; drivers/vfio/pci/vfio_pci_intrs.c).
  *
+ * <p>The pin is masked at the function, by the command register, when it fires and when the user says so. The user's own
+ * view of that register is virtual: disabling the pin there keeps the eventfd quiet as well.
+ *
  * <p>Lock: the function's monitor, which the function holds when it calls the sink.
  */
 final class VfioInterrupts implements PciFunction.InterruptSink {
-    private static final int HEADER = 20;
+    private static final int NONE = -1;
+    private static final int PIN = vfio.VFIO_PCI_INTX_IRQ_INDEX();
+    private static final int MESSAGES = vfio.VFIO_PCI_MSI_IRQ_INDEX();
 
     private final PciFunction function;
-    private final VfioConfigSpace config;
-    private int inUse = -1;
+    private int inUse = NONE;
     private @Nullable EventFile trigger;
     private @Nullable EventFile request;
+    private @Nullable Virqfd unmask;
     private boolean masked;
 
-    VfioInterrupts(PciFunction function, VfioConfigSpace config) {
+    /** Whether the user's command register disables the pin. */
+    private boolean disabled;
+
+    VfioInterrupts(PciFunction function) {
         this.function = function;
-        this.config = config;
     }
 
     /** Interrupts of an index that the device has: {@code vfio_pci_get_irq_count}. */
     static int count(int index) {
-        return index == vfio.VFIO_PCI_INTX_IRQ_INDEX()
-                        || index == vfio.VFIO_PCI_MSI_IRQ_INDEX()
-                        || index == vfio.VFIO_PCI_REQ_IRQ_INDEX()
-                ? 1
-                : 0;
+        return index == PIN || index == MESSAGES || index == vfio.VFIO_PCI_REQ_IRQ_INDEX() ? 1 : 0;
     }
 
     /** Whether MSI is set up. */
     boolean messagesInUse() {
-        return inUse == vfio.VFIO_PCI_MSI_IRQ_INDEX();
+        return inUse == MESSAGES;
     }
 
     /** VFIO_DEVICE_SET_IRQS. */
     int set(Task task, long address) {
-        UserStruct header = UserStruct.copyIn(task, address, HEADER);
-        if (header == null) {
-            return -Errno.EFAULT;
-        }
-        int flags = header.word(4);
-        int index = header.word(8);
-        int start = header.word(12);
-        int count = header.word(16);
-        int dataType = flags & 7;
-        int action = flags & 0x38;
-        if (header.shorterThan(HEADER)
-                || Integer.compareUnsigned(index, vfio.VFIO_PCI_NUM_IRQS()) >= 0
-                || Integer.compareUnsigned(count, -1 - start) >= 0
-                || (flags & ~0x3f) != 0) {
-            return -Errno.EINVAL;
-        }
-        int available = count(index);
-        if (Integer.compareUnsigned(start, available) >= 0
-                || Integer.toUnsignedLong(start) + Integer.toUnsignedLong(count) > available) {
-            return -Errno.EINVAL;
-        }
-        int size = dataType == vfio.VFIO_IRQ_SET_DATA_NONE()
-                ? 0
-                : dataType == vfio.VFIO_IRQ_SET_DATA_BOOL()
-                        ? 1
-                        : dataType == vfio.VFIO_IRQ_SET_DATA_EVENTFD() ? 4 : -1;
-        if (size < 0) {
-            return -Errno.EINVAL;
-        }
-        byte[] data = new byte[count * size];
-        if (size > 0) {
-            if (Integer.toUnsignedLong(header.word(0)) - HEADER < data.length || data.length == 0) {
-                return -Errno.EINVAL;
-            }
-            if (task.memory().copyIn(address + HEADER, MemorySegment.ofArray(data)) < 0) {
-                return -Errno.EFAULT;
-            }
+        IrqSet call = new IrqSet();
+        int error = call.copyIn(task, address);
+        if (error != 0) {
+            return error;
         }
         synchronized (function) {
-            return apply(task, index, action, dataType, count, data);
+            if (call.index == PIN) {
+                return setPin(task, call);
+            }
+            if (call.action != vfio.VFIO_IRQ_SET_ACTION_TRIGGER()) {
+                return -Errno.ENOTTY;
+            }
+            return call.index == MESSAGES ? setMessages(task, call) : setRequest(task, call);
         }
     }
 
-    private int apply(Task task, int index, int action, int dataType, int count, byte[] data) {
-        boolean eventfd = dataType == vfio.VFIO_IRQ_SET_DATA_EVENTFD();
-        if (index == vfio.VFIO_PCI_INTX_IRQ_INDEX() && action == vfio.VFIO_IRQ_SET_ACTION_MASK()) {
-            return mask(true, count, eventfd, data);
+    private int setPin(Task task, IrqSet call) {
+        if (call.action == vfio.VFIO_IRQ_SET_ACTION_TRIGGER()) {
+            return setPinTrigger(task, call);
         }
-        if (index == vfio.VFIO_PCI_INTX_IRQ_INDEX() && action == vfio.VFIO_IRQ_SET_ACTION_UNMASK()) {
-            return mask(false, count, eventfd, data);
-        }
-        if (action != vfio.VFIO_IRQ_SET_ACTION_TRIGGER()) {
+        boolean unmasking = call.action == vfio.VFIO_IRQ_SET_ACTION_UNMASK();
+        if (!unmasking && call.action != vfio.VFIO_IRQ_SET_ACTION_MASK()) {
             return -Errno.ENOTTY;
         }
-        if (index == vfio.VFIO_PCI_REQ_IRQ_INDEX()) {
-            return setRequest(task, dataType, count, data);
-        }
-        return setTrigger(task, index, dataType, count, data);
-    }
-
-    private int mask(boolean mask, int count, boolean eventfd, byte[] data) {
-        if (inUse != vfio.VFIO_PCI_INTX_IRQ_INDEX() || count != 1) {
+        if (inUse != PIN || call.count != 1) {
             return -Errno.EINVAL;
         }
-        if (eventfd) {
-            // Unmasking by an eventfd needs a worker that nobody here has asked for yet; masking by one is -ENOTTY
-            // in Linux as well.
-            return -Errno.ENOTTY;
+        if (call.eventfd()) {
+            return unmasking ? setUnmask(task, call) : -Errno.ENOTTY;
         }
-        if (data.length == 0 || data[0] != 0) {
-            masked = mask;
-            if (!mask) {
-                pin(function.pinAsserted());
+        if (call.none() || call.bool()) {
+            if (unmasking) {
+                unmask();
+            } else {
+                mask();
             }
         }
         return 0;
     }
 
-    private int setTrigger(Task task, int index, int dataType, int count, byte[] data) {
-        boolean none = dataType == vfio.VFIO_IRQ_SET_DATA_NONE();
-        if (count == 0 && none) {
-            if (inUse != index) {
-                return -Errno.EINVAL;
-            }
-            disable();
+    private int setUnmask(Task task, IrqSet call) {
+        if (call.fd() < 0) {
+            stopUnmask();
             return 0;
         }
-        if ((inUse >= 0 && inUse != index) || count != 1) {
+        EventFile[] event = new EventFile[1];
+        int error = call.event(task, event);
+        if (error == 0 && unmask != null) {
+            error = -Errno.EBUSY;
+        }
+        if (error == 0) {
+            event[0].get();
+            unmask = new Virqfd(function, event[0], this::unmaskByEvent);
+            unmask.start();
+        }
+        return error;
+    }
+
+    private void unmaskByEvent() {
+        synchronized (function) {
+            if (inUse == PIN) {
+                unmask();
+            }
+        }
+    }
+
+    private void stopUnmask() {
+        if (unmask != null) {
+            unmask.stop();
+            unmask = null;
+        }
+    }
+
+    private int setPinTrigger(Task task, IrqSet call) {
+        if (inUse == PIN && call.count == 0 && call.none()) {
+            disablePin();
+            return 0;
+        }
+        if ((inUse != PIN && inUse != NONE) || call.count != 1) {
             return -Errno.EINVAL;
         }
-        if (dataType == vfio.VFIO_IRQ_SET_DATA_EVENTFD()) {
-            int fd = MemorySegment.ofArray(data).get(ValueLayout.JAVA_INT_UNALIGNED, 0);
-            OpenFile file = fd < 0 ? null : task.file(fd);
-            if (fd >= 0 && file == null) {
-                return -Errno.EBADF;
+        if (call.eventfd()) {
+            EventFile[] event = new EventFile[1];
+            int error = call.event(task, event);
+            if (error == 0) {
+                replaceTrigger(event[0]);
+                if (inUse == NONE) {
+                    enablePin();
+                }
             }
-            if (file != null && !(file instanceof EventFile)) {
-                return -Errno.EINVAL;
+            return error;
+        }
+        if (inUse != PIN) {
+            return -Errno.EINVAL;
+        }
+        if (call.none() || call.bool()) {
+            signalPin();
+        }
+        return 0;
+    }
+
+    private void enablePin() {
+        masked = disabled;
+        disableAtFunction(masked);
+        inUse = PIN;
+        pin(function.pinAsserted());
+    }
+
+    private void disablePin() {
+        stopUnmask();
+        replaceTrigger(null);
+        inUse = NONE;
+    }
+
+    private void disableAtFunction(boolean disable) {
+        int bit = PciFunction.COMMAND_INTX_DISABLE;
+        function.changeCommand(disable ? 0 : bit, disable ? bit : 0);
+    }
+
+    private void mask() {
+        if (inUse != PIN) {
+            disableAtFunction(true);
+        } else if (!masked) {
+            disableAtFunction(true);
+            masked = true;
+        }
+    }
+
+    /** An interrupt that is pending is sent at once, with the pin still masked. */
+    private void unmask() {
+        if (inUse != PIN) {
+            disableAtFunction(false);
+        } else if (masked && !disabled) {
+            if (function.pinPending()) {
+                signalPin();
+            } else {
+                masked = false;
+                disableAtFunction(false);
             }
-            replaceTrigger((EventFile) file);
-            if (inUse != index) {
-                enable(index);
-            }
+        }
+    }
+
+    private void signalPin() {
+        EventFile event = trigger;
+        if (event != null && !disabled) {
+            event.signal(1);
+        }
+    }
+
+    /** What the user has written into the command register's INTx disable bit. */
+    void disablePin(boolean disable) {
+        if (disable && !disabled) {
+            disabled = true;
+            mask();
+        } else if (!disable && disabled) {
+            disabled = false;
+            unmask();
+        }
+    }
+
+    private int setMessages(Task task, IrqSet call) {
+        if (inUse == MESSAGES && call.count == 0 && call.none()) {
+            disableMessages();
             return 0;
         }
-        if (inUse != index) {
+        if (inUse != MESSAGES && inUse != NONE) {
+            return -Errno.EINVAL;
+        }
+        if (call.eventfd()) {
+            return setMessageTrigger(task, call);
+        }
+        if (inUse != MESSAGES) {
             return -Errno.EINVAL;
         }
         EventFile event = trigger;
-        if (event != null && (none || data[0] != 0)) {
+        if (event != null && call.count != 0 && (call.none() || call.bool())) {
             event.signal(1);
         }
         return 0;
     }
 
-    private int setRequest(Task task, int dataType, int count, byte[] data) {
-        EventFile old = request;
-        if (dataType == vfio.VFIO_IRQ_SET_DATA_NONE()) {
-            if (count == 0) {
-                request = null;
-                if (old != null) {
-                    old.put();
-                }
-                return 0;
-            }
-            if (old == null) {
-                return -Errno.EINVAL;
-            }
-            old.signal(1);
-            return 0;
+    private int setMessageTrigger(Task task, IrqSet call) {
+        if (call.count == 0) {
+            return inUse == NONE ? -Errno.ERANGE : 0;
         }
-        if (dataType == vfio.VFIO_IRQ_SET_DATA_BOOL()) {
-            if (old != null && data[0] != 0) {
+        boolean first = inUse == NONE;
+        if (first) {
+            enableMessages();
+        }
+        EventFile[] event = new EventFile[1];
+        int error = call.event(task, event);
+        replaceTrigger(event[0]);
+        if (error != 0 && first) {
+            disableMessages();
+        }
+        return error;
+    }
+
+    private void enableMessages() {
+        inUse = MESSAGES;
+        disableAtFunction(true);
+        enableAtFunction(PciFunction.MSI_ENABLE);
+    }
+
+    private void disableMessages() {
+        replaceTrigger(null);
+        inUse = NONE;
+        enableAtFunction(0);
+        disableAtFunction(false);
+    }
+
+    private void enableAtFunction(int enable) {
+        int control = function.configRead(PciFunction.MSI_CONTROL, 2) & ~PciFunction.MSI_ENABLE;
+        function.configWrite(PciFunction.MSI_CONTROL, 2, control | enable);
+    }
+
+    private int setRequest(Task task, IrqSet call) {
+        EventFile old = request;
+        if (call.eventfd() && call.count != 0 && call.fd() >= -1) {
+            EventFile[] event = new EventFile[1];
+            int error = call.event(task, event);
+            if (error == 0) {
+                replaceRequest(event[0]);
+            }
+            return error;
+        }
+        if (call.isBool() && call.count != 0) {
+            if (old != null && call.bool()) {
                 old.signal(1);
             }
             return 0;
         }
-        int fd = MemorySegment.ofArray(data).get(ValueLayout.JAVA_INT_UNALIGNED, 0);
-        OpenFile file = fd < 0 ? null : task.file(fd);
-        if (fd >= 0 && file == null) {
-            return -Errno.EBADF;
-        }
-        if (file != null && !(file instanceof EventFile)) {
+        if (!call.none() || old == null) {
             return -Errno.EINVAL;
         }
-        if (file != null) {
-            file.get();
-        }
-        request = (EventFile) file;
-        if (old != null) {
-            old.put();
+        if (call.count == 0) {
+            replaceRequest(null);
+        } else {
+            old.signal(1);
         }
         return 0;
     }
 
-    private void enable(int index) {
-        boolean messages = index == vfio.VFIO_PCI_MSI_IRQ_INDEX();
-        inUse = index;
-        masked = false;
-        config.setMessagesInUse(messages);
-        function.enableMessages(messages);
-        if (!messages) {
-            pin(function.pinAsserted());
+    private void replaceRequest(@Nullable EventFile event) {
+        EventFile old = request;
+        if (event != null) {
+            event.get();
+        }
+        request = event;
+        if (old != null) {
+            old.put();
         }
     }
 
     private void replaceTrigger(@Nullable EventFile event) {
+        EventFile old = trigger;
         if (event != null) {
             event.get();
         }
-        EventFile old = trigger;
         trigger = event;
         if (old != null) {
             old.put();
         }
     }
 
-    private void disable() {
-        replaceTrigger(null);
-        inUse = -1;
-        config.setMessagesInUse(false);
-        function.enableMessages(false);
-    }
-
     /** Lets go of everything, when the device is closed. */
     void close() {
         synchronized (function) {
-            disable();
-            EventFile old = request;
-            request = null;
-            if (old != null) {
-                old.put();
+            if (inUse == PIN) {
+                disablePin();
+            } else if (inUse == MESSAGES) {
+                disableMessages();
             }
+            replaceRequest(null);
         }
     }
 
     @Override
     public void message(int vector) {
         EventFile event = trigger;
-        if (event != null && messagesInUse()) {
+        if (event != null && inUse == MESSAGES) {
             event.signal(1);
         }
     }
@@ -254,10 +335,10 @@ final class VfioInterrupts implements PciFunction.InterruptSink {
     /** A level interrupt is masked when it fires, until the user unmasks it (VFIO_IRQ_INFO_AUTOMASKED). */
     @Override
     public void pin(boolean asserted) {
-        EventFile event = trigger;
-        if (asserted && event != null && !masked && inUse == vfio.VFIO_PCI_INTX_IRQ_INDEX()) {
+        if (asserted && !masked && inUse == PIN) {
             masked = true;
-            event.signal(1);
+            disableAtFunction(true);
+            signalPin();
         }
     }
 }

@@ -31,7 +31,7 @@ public final class VfioPciDriver implements Subsystem {
         IommuGroup group = iommu.newGroup();
         var device = group.addDevice(address.requesterId());
         EduDevice edu = new EduDevice(device.dma(), dmaBits);
-        new VfioDevice(address, edu, device).publish(kernel, functions.size(), group.id());
+        new VfioDevice(kernel, address, edu, device).publish(kernel, functions.size(), group.id());
         functions.add(edu);
         return edu;
     }

@@ -23,8 +23,8 @@ final class VfioRegions {
         this.interrupts = interrupts;
     }
 
-    private @Nullable MmioRegion bar(int index) {
-        return index <= vfio.VFIO_PCI_BAR5_REGION_INDEX() ? function.bar(index) : null;
+    @Nullable MmioRegion bar(int index) {
+        return index >= 0 && index <= vfio.VFIO_PCI_BAR5_REGION_INDEX() ? function.bar(index) : null;
     }
 
     /** Bytes of a region; 0 for one that the device does not have. */
@@ -52,11 +52,11 @@ final class VfioRegions {
     long access(MemorySegment buffer, long offset, boolean write) {
         long index = offset >>> VfioRequests.REGION_SHIFT;
         long position = offset & ((1L << VfioRequests.REGION_SHIFT) - 1);
-        if (index >= vfio.VFIO_PCI_NUM_REGIONS()) {
-            return -Errno.EINVAL;
-        }
         if (buffer.byteSize() == 0) {
             return 0;
+        }
+        if (index >= vfio.VFIO_PCI_NUM_REGIONS()) {
+            return -Errno.EINVAL;
         }
         if (index == vfio.VFIO_PCI_CONFIG_REGION_INDEX()) {
             return accessConfig(buffer, position, write);
@@ -65,7 +65,7 @@ final class VfioRegions {
         if (bar == null || position >= bar.size()) {
             return -Errno.EINVAL;
         }
-        if (!function.memoryEnabled()) {
+        if (!config.memoryEnabled()) {
             return -Errno.EIO;
         }
         return accessBar(bar, buffer, position, write);
@@ -77,23 +77,30 @@ final class VfioRegions {
             return -Errno.EFAULT;
         }
         synchronized (function) {
-            for (long i = 0; i < count; i++) {
-                int at = (int) (position + i);
+            for (long done = 0; done < count; ) {
+                int at = (int) (position + done);
+                int size = chunk(at, count - done, Integer.BYTES);
                 if (write) {
-                    config.write(at, buffer.get(ValueLayout.JAVA_BYTE, i), interrupts.messagesInUse());
+                    config.write(at, size, (int) load(buffer, done, size), interrupts);
                 } else {
-                    buffer.set(ValueLayout.JAVA_BYTE, i, (byte) config.read(at));
+                    store(buffer, done, size, config.read(at, size));
                 }
+                done += size;
             }
         }
         return count;
+    }
+
+    /** Bytes of the next access: a power of two, as large as the alignment and what is left allow. */
+    private static int chunk(long at, long left, int most) {
+        return (int) Math.min(Long.lowestOneBit(at | most), Long.highestOneBit(left));
     }
 
     private static long accessBar(MmioRegion bar, MemorySegment buffer, long position, boolean write) {
         long count = Math.min(buffer.byteSize(), bar.size() - position);
         for (long done = 0; done < count; ) {
             long at = position + done;
-            int size = (int) Math.min(Long.lowestOneBit(at | 8), Long.highestOneBit(count - done));
+            int size = chunk(at, count - done, Long.BYTES);
             if (write) {
                 bar.write(at, size, load(buffer, done, size));
             } else {

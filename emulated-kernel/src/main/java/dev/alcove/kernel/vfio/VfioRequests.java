@@ -10,6 +10,7 @@ final class VfioRequests {
     static final int RESET = 0x3b6f;
     static final int GET_PCI_HOT_RESET_INFO = 0x3b70;
     static final int PCI_HOT_RESET = 0x3b71;
+    static final int IOEVENTFD = 0x3b74;
     static final int FEATURE = 0x3b75;
     static final int BIND_IOMMUFD = 0x3b76;
     static final int ATTACH_IOMMUFD_PT = 0x3b77;

@@ -40,7 +40,7 @@ final class AllocationFailureTest {
             assertEquals(1024, it.pins());
             assertEquals(PAGE, step(it, () -> it.cut(2 * MIB + 77 * PAGE, PAGE)));
             assertEquals(1024, it.pins(), "the copy still has the page that was cut out");
-            assertTrue(step(it, () -> it.context.attach(twoId, (int) ioas)) > 0);
+            assertTrue(step(it, () -> it.context.replace(twoId, (int) ioas)) > 0);
             assertEquals(1023, it.pins(), "nothing has it any more");
             it.context.unbind(oneId);
             it.context.unbind(twoId);

@@ -111,7 +111,7 @@ final class PinningTest {
         assertFalse(first.dma().write(0x7000, buffer));
         assertEquals(2 * PAGE, it.unmap(ioas, 0x5000, 2 * PAGE));
         assertFalse(first.dma().read(0x5010, buffer));
-        assertEquals(-1, buffer.get(ValueLayout.JAVA_LONG, 0));
+        assertEquals(0, buffer.get(ValueLayout.JAVA_LONG, 0));
     }
 
     @Test
@@ -196,17 +196,18 @@ final class PinningTest {
         assertEquals(MIB, it.map(ioas, ALL, memory, 4 * PAGE, MIB));
         assertEquals(MIB, it.map(bad, ALL, 0x7000_0000_0000L, 4 * PAGE, MIB));
         int hwpt = attach(firstId, ioas);
-        assertEquals(-Errno.EFAULT, it.context.attach(firstId, (int) bad));
+        assertEquals(-Errno.EFAULT, it.context.replace(firstId, (int) bad));
         assertEquals(4, it.pins());
-        assertEquals(hwpt, attach(firstId, ioas));
+        assertEquals(-Errno.EBUSY, it.context.attach(firstId, (int) ioas));
+        assertEquals(hwpt, it.context.replace(firstId, (int) ioas));
         assertTrue(first.dma().write(MIB, MemorySegment.ofArray(new byte[1])));
         assertEquals(4 * PAGE, it.unmap(bad, 0, -1));
         long window = 0xfee0_0000L;
         assertEquals(window, it.map(bad, ALL, memory, 4 * PAGE, window));
-        assertEquals(-Errno.EADDRINUSE, it.context.attach(firstId, (int) bad));
+        assertEquals(-Errno.EADDRINUSE, it.context.replace(firstId, (int) bad));
         assertTrue(first.dma().write(MIB, MemorySegment.ofArray(new byte[1])));
         assertEquals(4 * PAGE, it.unmap(bad, 0, -1));
-        assertTrue(attach(firstId, bad) > 0);
+        assertTrue(it.context.replace(firstId, (int) bad) > 0);
         assertFalse(first.dma().write(MIB, MemorySegment.ofArray(new byte[1])));
         assertEquals(0, it.pins());
         assertEquals(window, it.map(ioas, ALL, memory, 4 * PAGE, window), "its window is free again");
@@ -222,9 +223,9 @@ final class PinningTest {
         int hwpt = attach(firstId, ioas);
         assertEquals(-Errno.EINVAL, it.context.attach(siblingId, (int) other));
         assertEquals(hwpt, attach(siblingId, ioas));
-        int moved = attach(firstId, other);
+        long moved = it.context.replace(firstId, (int) other);
         assertTrue(moved > 0);
-        assertEquals(moved, attach(siblingId, other), "a replace takes the whole group along");
+        assertEquals(moved, it.context.replace(siblingId, (int) other), "a replace takes the whole group along");
         int fd = it.process.open("/dev/iommu", Linux.O_RDWR, 0);
         IommufdContext rival = it.kernel.iommufd().contexts().getLast();
         assertEquals(-Errno.EBUSY, rival.bindDevice(sibling));

@@ -1,0 +1,83 @@
+// SPDX-License-Identifier: Apache-2.0
+package dev.alcove.kernel.vfio;
+
+import dev.alcove.bindings.vfio.vfio;
+import dev.alcove.kernel.dmabuf.DmaBufFile;
+import dev.alcove.kernel.mm.MmioRegion;
+import dev.alcove.kernel.task.Task;
+import dev.alcove.sys.Errno;
+import dev.alcove.sys.Linux;
+import java.lang.foreign.MemorySegment;
+import java.lang.foreign.ValueLayout;
+
+/** Parts of a BAR as a dma-buf (VFIO_DEVICE_FEATURE_DMA_BUF; drivers/vfio/pci/vfio_pci_dmabuf.c). */
+final class VfioDmaBufs {
+    /** Bytes of the request before its ranges. */
+    static final int REQUEST_SIZE = 16;
+
+    private static final int RANGE_SIZE = 16;
+    private static final int MOST_RANGES = 1 << 16;
+
+    private final VfioDevice device;
+    private final VfioRegions regions;
+
+    VfioDmaBufs(VfioDevice device, VfioRegions regions) {
+        this.device = device;
+        this.regions = regions;
+    }
+
+    /** Makes a dma-buf: its descriptor, or {@code -EFAULT -EINVAL -ENODEV -EOVERFLOW -ENOMEM}. */
+    long export(Task task, long address) {
+        UserStruct request = UserStruct.copyIn(task, address, REQUEST_SIZE);
+        if (request == null) {
+            return -Errno.EFAULT;
+        }
+        int index = request.word(0);
+        int openFlags = request.word(4);
+        int count = request.word(12);
+        if (count == 0 || request.word(8) != 0) {
+            return -Errno.EINVAL;
+        }
+        MmioRegion bar = index <= vfio.VFIO_PCI_BAR5_REGION_INDEX() ? regions.bar(index) : null;
+        if (bar == null) {
+            return -Errno.ENODEV;
+        }
+        if (count < 0 || count > MOST_RANGES) {
+            return -Errno.ENOMEM;
+        }
+        MemorySegment ranges = MemorySegment.ofArray(new byte[count * RANGE_SIZE]);
+        if (task.memory().copyIn(address + REQUEST_SIZE, ranges) < 0) {
+            return -Errno.EFAULT;
+        }
+        long size = sizeOf(ranges, bar.size());
+        if (size < 0) {
+            return size;
+        }
+        DmaBufFile file = new DmaBufFile(size, openFlags & (Linux.O_ACCMODE | Linux.O_NONBLOCK), device.nextInode());
+        return task.install(file, (openFlags & Linux.O_CLOEXEC) != 0);
+    }
+
+    private static long sizeOf(MemorySegment ranges, long barSize) {
+        long size = 0;
+        for (long at = 0; at < ranges.byteSize(); at += RANGE_SIZE) {
+            long offset = ranges.get(ValueLayout.JAVA_LONG_UNALIGNED, at);
+            long length = ranges.get(ValueLayout.JAVA_LONG_UNALIGNED, at + 8);
+            if (length == 0 || ((offset | length) & Linux.PAGE_SIZE - 1) != 0 || length < 0 || size + length < 0) {
+                return -Errno.EINVAL;
+            }
+            size += length;
+        }
+        for (long at = 0; at < ranges.byteSize(); at += RANGE_SIZE) {
+            long offset = ranges.get(ValueLayout.JAVA_LONG_UNALIGNED, at);
+            long length = ranges.get(ValueLayout.JAVA_LONG_UNALIGNED, at + 8);
+            // The BAR lies below 4 GiB, so this wraps exactly when its physical address does.
+            if (offset < 0 && offset >= -(1L << 32)) {
+                return -Errno.EOVERFLOW;
+            }
+            if (Long.compareUnsigned(offset, barSize) > 0 || length > barSize - offset) {
+                return -Errno.EINVAL;
+            }
+        }
+        return size;
+    }
+}

@@ -1,0 +1,87 @@
+// SPDX-License-Identifier: Apache-2.0
+package dev.alcove.kernel.vfio;
+
+import dev.alcove.bindings.vfio.vfio;
+import dev.alcove.kernel.task.Task;
+import dev.alcove.sys.Errno;
+
+/** The ioctls of a VFIO device file that tell what the device is. */
+final class VfioQueries {
+    private static final int INFO_LEAST = 16;
+    private static final int INFO_SIZE = 24;
+    private static final int REGION_LEAST = 32;
+    private static final int IRQ_LEAST = 16;
+    private static final int HOT_RESET_LEAST = 12;
+
+    private VfioQueries() {}
+
+    /** VFIO_DEVICE_GET_INFO. */
+    static long device(Task task, long argument) {
+        UserStruct header = UserStruct.copyIn(task, argument, INFO_LEAST);
+        if (header == null) {
+            return -Errno.EFAULT;
+        }
+        if (header.shorterThan(INFO_LEAST)) {
+            return -Errno.EINVAL;
+        }
+        int size = (int) Math.min(INFO_SIZE, Integer.toUnsignedLong(header.word(0)));
+        UserStruct info = UserStruct.copyIn(task, argument, size);
+        if (info == null) {
+            return -Errno.EFAULT;
+        }
+        info.clear();
+        info.setWord(0, header.word(0));
+        info.setWord(4, vfio.VFIO_DEVICE_FLAGS_PCI());
+        info.setWord(8, vfio.VFIO_PCI_NUM_REGIONS());
+        info.setWord(12, vfio.VFIO_PCI_NUM_IRQS());
+        return info.copyOut();
+    }
+
+    /** VFIO_DEVICE_GET_REGION_INFO. */
+    static long region(Task task, VfioRegions regions, long argument) {
+        UserStruct info = UserStruct.copyIn(task, argument, REGION_LEAST);
+        if (info == null) {
+            return -Errno.EFAULT;
+        }
+        int index = info.word(8);
+        if (info.shorterThan(REGION_LEAST)
+                || Integer.compareUnsigned(index, vfio.VFIO_PCI_NUM_REGIONS()) >= 0
+                || index == vfio.VFIO_PCI_VGA_REGION_INDEX()) {
+            return -Errno.EINVAL;
+        }
+        info.setWord(4, regions.flags(index));
+        info.setQuad(16, regions.size(index));
+        info.setQuad(24, (long) index << VfioRequests.REGION_SHIFT);
+        return info.copyOut();
+    }
+
+    /** VFIO_DEVICE_GET_IRQ_INFO. */
+    static long interrupt(Task task, long argument) {
+        UserStruct info = UserStruct.copyIn(task, argument, IRQ_LEAST);
+        if (info == null) {
+            return -Errno.EFAULT;
+        }
+        int index = info.word(8);
+        if (info.shorterThan(IRQ_LEAST)
+                || Integer.compareUnsigned(index, vfio.VFIO_PCI_NUM_IRQS()) >= 0
+                // Error interrupts are for PCI Express functions only.
+                || index == vfio.VFIO_PCI_ERR_IRQ_INDEX()) {
+            return -Errno.EINVAL;
+        }
+        int kind = index == vfio.VFIO_PCI_INTX_IRQ_INDEX()
+                ? vfio.VFIO_IRQ_INFO_MASKABLE() | vfio.VFIO_IRQ_INFO_AUTOMASKED()
+                : vfio.VFIO_IRQ_INFO_NORESIZE();
+        info.setWord(4, vfio.VFIO_IRQ_INFO_EVENTFD() | kind);
+        info.setWord(12, VfioInterrupts.count(index));
+        return info.copyOut();
+    }
+
+    /** VFIO_DEVICE_GET_PCI_HOT_RESET_INFO and VFIO_DEVICE_PCI_HOT_RESET: there is nothing to reset by. */
+    static long hotReset(Task task, long argument, boolean reset) {
+        UserStruct header = UserStruct.copyIn(task, argument, HOT_RESET_LEAST);
+        if (header == null) {
+            return -Errno.EFAULT;
+        }
+        return header.shorterThan(HOT_RESET_LEAST) || (reset && header.word(4) != 0) ? -Errno.EINVAL : -Errno.ENODEV;
+    }
+}

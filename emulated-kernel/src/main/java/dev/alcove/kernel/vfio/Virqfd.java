@@ -1,0 +1,50 @@
+// SPDX-License-Identifier: Apache-2.0
+package dev.alcove.kernel.vfio;
+
+import dev.alcove.kernel.file.EventFile;
+import dev.alcove.kernel.pci.PciFunction;
+import dev.alcove.sys.Linux;
+
+/**
+ * An eventfd on which a driver acts (drivers/vfio/virqfd.c): a signal is taken off it at once, and work is done.
+ *
+ * <p>The work takes the function's lock, and that of its device model. A signal that comes with the function's lock
+ * held, from one of the function's own interrupts, leaves the work to another thread.
+ */
+final class Virqfd implements Runnable {
+    private final PciFunction function;
+    private final EventFile file;
+    private final Runnable work;
+
+    /** @param file whose reference has been taken for this object */
+    Virqfd(PciFunction function, EventFile file, Runnable work) {
+        this.function = function;
+        this.file = file;
+        this.work = work;
+    }
+
+    /** A signal that came earlier counts, but stays where it is. */
+    void start() {
+        file.listen(this);
+        if ((file.poll() & Linux.POLLIN) != 0) {
+            work.run();
+        }
+    }
+
+    void stop() {
+        file.unlisten(this);
+        file.put();
+    }
+
+    @Override
+    public void run() {
+        if (file.consume() == 0) {
+            return;
+        }
+        if (Thread.holdsLock(function)) {
+            Thread.startVirtualThread(work);
+        } else {
+            work.run();
+        }
+    }
+}

@@ -9,6 +9,7 @@ import dev.alcove.sys.Errno;
 import dev.alcove.sys.Linux;
 import dev.alcove.sys.Syscalls;
 import java.lang.foreign.MemorySegment;
+import java.lang.foreign.ValueLayout;
 import org.junit.jupiter.api.Timeout;
 
 import static dev.alcove.contract.Checks.fails;
@@ -16,71 +17,185 @@ import static dev.alcove.contract.Checks.ok;
 import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
-/** /dev/kvm itself, creation of machines and vCPUs, and what unknown requests are answered. */
+/** /dev/kvm itself, creation of machines, and what their descriptors are. */
 @Surface("kvm system")
 @Timeout(60)
 final class KvmSystemContractTest {
-    private static final int BAD_POINTER = 8;
+    private static KvmMachine machine(KernelUnderTest kernel) {
+        return new KvmMachine(kernel, KvmMachine.DEFAULT);
+    }
 
     @EveryKvm
-    void systemIoctls(KernelUnderTest kernel) {
-        try (KvmMachine m = new KvmMachine(kernel, KvmMachine.DEFAULT)) {
+    void theInterfaceIsVersion12(KernelUnderTest kernel) {
+        try (KvmMachine m = machine(kernel)) {
+            assertEquals(12, m.sys.ioctl(m.kvmFd, kvm.KVM_GET_API_VERSION(), 0L));
+        }
+    }
+
+    @EveryKvm
+    void theQuestionForTheVersionHasNoArgument(KernelUnderTest kernel) {
+        try (KvmMachine m = machine(kernel)) {
+            fails(Errno.EINVAL, m.sys.ioctl(m.kvmFd, kvm.KVM_GET_API_VERSION(), 1L));
+        }
+    }
+
+    @EveryKvm
+    void aVcpuSharesThreePages(KernelUnderTest kernel) {
+        try (KvmMachine m = machine(kernel)) {
+            assertEquals(12288, m.sys.ioctl(m.kvmFd, kvm.KVM_GET_VCPU_MMAP_SIZE(), 0L));
+            fails(Errno.EINVAL, m.sys.ioctl(m.kvmFd, kvm.KVM_GET_VCPU_MMAP_SIZE(), 1L));
+        }
+    }
+
+    @EveryKvm
+    void machinesAreOfTheTypesThatAreOffered(KernelUnderTest kernel) {
+        try (KvmMachine m = machine(kernel)) {
+            int types = m.system(235);
+            assertEquals(1, types & 1, "the default type");
+            for (long type = 0; type < 40; type++) {
+                int vm = m.sys.ioctl(m.kvmFd, kvm.KVM_CREATE_VM(), type);
+                if (type < 32 && (types >>> type & 1) != 0) {
+                    ok(m.sys.close((int) ok(vm)));
+                } else {
+                    fails(Errno.EINVAL, vm);
+                }
+            }
+        }
+    }
+
+    @EveryKvm
+    void theTypeHas64Bits(KernelUnderTest kernel) {
+        try (KvmMachine m = machine(kernel)) {
+            fails(Errno.EINVAL, m.sys.ioctl(m.kvmFd, kvm.KVM_CREATE_VM(), -1L));
+            fails(Errno.EINVAL, m.sys.ioctl(m.kvmFd, kvm.KVM_CREATE_VM(), 1L << 32));
+        }
+    }
+
+    @EveryKvm
+    void unknownRequestsOfTheSystem(KernelUnderTest kernel) {
+        try (KvmMachine m = machine(kernel)) {
+            fails(Errno.EINVAL, m.sys.ioctl(m.kvmFd, 0x9999, 0L));
+            fails(Errno.EINVAL, m.sys.ioctl(m.kvmFd, 0xaeff, 0L));
+            fails(Errno.EINVAL, m.sys.ioctl(m.kvmFd, kvm.KVM_CREATE_VCPU(), 0L));
+            fails(Errno.EINVAL, m.sys.ioctl(m.kvmFd, kvm.KVM_RUN(), 0L));
+        }
+    }
+
+    @EveryKvm
+    void unknownRequestsOfAMachine(KernelUnderTest kernel) {
+        try (KvmMachine m = machine(kernel)) {
+            fails(Errno.ENOTTY, m.sys.ioctl(m.fd, 0x9999, 0L));
+            fails(Errno.ENOTTY, m.sys.ioctl(m.fd, 0xaeff, 0L));
+            fails(Errno.ENOTTY, m.sys.ioctl(m.fd, kvm.KVM_CREATE_VM(), 0L));
+            fails(Errno.ENOTTY, m.sys.ioctl(m.fd, kvm.KVM_RUN(), 0L));
+        }
+    }
+
+    @EveryKvm
+    void aMachinesDescriptorEndsWithExec(KernelUnderTest kernel) {
+        try (KvmMachine m = machine(kernel)) {
+            assertEquals(Linux.FD_CLOEXEC, m.sys.fcntl(m.fd, Linux.F_GETFD, 0));
+            assertEquals(Linux.O_RDWR, m.sys.fcntl(m.fd, Linux.F_GETFL, 0));
+        }
+    }
+
+    @EveryKvm
+    void descriptorsOfKvmCannotBeReadOrWritten(KernelUnderTest kernel) {
+        try (KvmMachine m = machine(kernel)) {
             Syscalls sys = m.sys;
-            assertEquals(12, sys.ioctl(m.kvmFd, kvm.KVM_GET_API_VERSION(), 0L));
-            fails(Errno.EINVAL, sys.ioctl(m.kvmFd, kvm.KVM_GET_API_VERSION(), 1L));
-            assertEquals(12288, sys.ioctl(m.kvmFd, kvm.KVM_GET_VCPU_MMAP_SIZE(), 0L));
-            fails(Errno.EINVAL, sys.ioctl(m.kvmFd, kvm.KVM_CREATE_VM(), 31L));
-            fails(Errno.EINVAL, sys.ioctl(m.kvmFd, kvm.KVM_CREATE_VM(), -1L));
-            fails(Errno.EINVAL, sys.ioctl(m.kvmFd, 0x9999, 0L));
-            fails(Errno.ENOTTY, sys.ioctl(m.fd, 0x9999, 0L));
-            int vcpu = m.own(sys.ioctl(m.fd, kvm.KVM_CREATE_VCPU(), 0L));
-            fails(Errno.EINVAL, sys.ioctl(vcpu, 0x9999, 0L));
-            assertEquals(Linux.FD_CLOEXEC, sys.fcntl(m.fd, Linux.F_GETFD, 0));
-            assertEquals(Linux.FD_CLOEXEC, sys.fcntl(vcpu, Linux.F_GETFD, 0));
+            MemorySegment buffer = m.struct(8);
+            for (int descriptor : new int[] {m.kvmFd, m.fd, m.vcpu(0).fd}) {
+                fails(Errno.EINVAL, sys.read(descriptor, buffer));
+                fails(Errno.EINVAL, sys.write(descriptor, buffer));
+                fails(Errno.EINVAL, sys.ftruncate(descriptor, 4096));
+            }
         }
     }
 
     @EveryKvm
-    void vcpuNumbers(KernelUnderTest kernel) {
-        try (KvmMachine m = new KvmMachine(kernel, KvmMachine.DEFAULT)) {
-            Syscalls sys = m.sys;
-            int vcpu = (int) ok(sys.ioctl(m.fd, kvm.KVM_CREATE_VCPU(), 0L));
-            fails(Errno.EEXIST, sys.ioctl(m.fd, kvm.KVM_CREATE_VCPU(), 0L));
-            fails(Errno.EINVAL, sys.ioctl(m.fd, kvm.KVM_CREATE_VCPU(), 1L << 20));
-            fails(Errno.EINVAL, sys.ioctl(m.fd, kvm.KVM_CREATE_VCPU(), (long) m.has(128)));
-            ok(sys.close(vcpu));
-            fails(Errno.EEXIST, sys.ioctl(m.fd, kvm.KVM_CREATE_VCPU(), 0L));
+    void descriptorsOfKvmHaveAPositionThatStays(KernelUnderTest kernel) {
+        try (KvmMachine m = machine(kernel)) {
+            for (int descriptor : new int[] {m.kvmFd, m.fd, m.vcpu(0).fd}) {
+                assertEquals(0, m.sys.lseek(descriptor, 77, Linux.SEEK_SET));
+                assertEquals(0, m.sys.lseek(descriptor, -1, Linux.SEEK_END));
+            }
         }
     }
 
     @EveryKvm
-    void capabilities(KernelUnderTest kernel) {
-        try (KvmMachine m = new KvmMachine(kernel, KvmMachine.DEFAULT)) {
-            assertEquals(32764, m.has(10));
-            assertEquals(1, m.has(3));
-            assertEquals(1, m.has(16));
-            assertEquals(1, m.has(136), "immediate exit");
-            assertEquals(0, m.has(233), "memory attributes of a machine without private memory");
-            assertEquals(KvmMachine.before(m.sys, 6, 18) ? 0 : 3, m.has(244), "guest_memfd flags");
-            assertEquals(4096, m.has(201) & 4096, "hypercall exits");
-            assertEquals(0, m.has(60000));
-            fails(Errno.EINVAL, m.enable(201, 1));
-            ok(m.enable(201, 4096));
-            fails(Errno.EINVAL, m.enable(60000, 0));
+    void onlyTheSystemHasPositionedReads(KernelUnderTest kernel) {
+        try (KvmMachine m = machine(kernel)) {
+            MemorySegment buffer = m.struct(8);
+            fails(Errno.EINVAL, m.sys.pread(m.kvmFd, buffer, 0));
+            fails(Errno.ESPIPE, m.sys.pread(m.fd, buffer, 0));
+            fails(Errno.ESPIPE, m.sys.pwrite(m.fd, buffer, 0));
         }
     }
 
     @EveryKvm
-    void supportedCpuid(KernelUnderTest kernel) {
-        try (KvmMachine m = new KvmMachine(kernel, KvmMachine.DEFAULT)) {
+    void theSystemAndAMachineCannotBeMapped(KernelUnderTest kernel) {
+        try (KvmMachine m = machine(kernel)) {
+            fails(Errno.ENODEV, m.sys.mmap(0, 4096, Linux.PROT_READ, Linux.MAP_SHARED, m.kvmFd, 0));
+            fails(Errno.ENODEV, m.sys.mmap(0, 4096, Linux.PROT_READ, Linux.MAP_SHARED, m.fd, 0));
+        }
+    }
+
+    @EveryKvm
+    void aMachineIsAnAnonymousFile(KernelUnderTest kernel) {
+        try (KvmMachine m = machine(kernel)) {
+            MemorySegment stat = m.struct(144);
+            for (int descriptor : new int[] {m.fd, m.vcpu(0).fd}) {
+                ok(m.sys.fstat(descriptor, stat));
+                assertEquals(0600, stat.get(ValueLayout.JAVA_INT, 24), "mode");
+                assertEquals(0, stat.get(ValueLayout.JAVA_LONG, 48), "size");
+            }
+        }
+    }
+
+    @EveryKvm
+    void machinesAreIndependent(KernelUnderTest kernel) {
+        try (KvmMachine m = machine(kernel)) {
+            int other = m.otherMachine();
+            m.own(m.sys.ioctl(other, kvm.KVM_CREATE_VCPU(), 0L));
+            m.own(m.sys.ioctl(m.fd, kvm.KVM_CREATE_VCPU(), 0L));
+        }
+    }
+
+    @EveryKvm
+    void aMachineOutlivesTheSystemsDescriptor(KernelUnderTest kernel) {
+        try (KvmMachine m = machine(kernel)) {
+            int system = kernel.open("/dev/kvm");
+            int vm = m.own(m.sys.ioctl(system, kvm.KVM_CREATE_VM(), 0L));
+            ok(m.sys.close(system));
+            m.own(m.sys.ioctl(vm, kvm.KVM_CREATE_VCPU(), 0L));
+        }
+    }
+
+    @EveryKvm
+    void supportedCpuidNeedsAPointer(KernelUnderTest kernel) {
+        try (KvmMachine m = machine(kernel)) {
+            int request = (int) kvm.KVM_GET_SUPPORTED_CPUID();
+            fails(Errno.EFAULT, m.sys.ioctl(m.kvmFd, request, KvmMachine.BAD_POINTER));
+        }
+    }
+
+    @EveryKvm
+    void supportedCpuidNeedsRoom(KernelUnderTest kernel) {
+        try (KvmMachine m = machine(kernel)) {
             int request = (int) kvm.KVM_GET_SUPPORTED_CPUID();
             MemorySegment s = m.struct(kvm_cpuid2.sizeof() + 256 * kvm_cpuid_entry2.sizeof());
-            fails(Errno.EFAULT, m.sys.ioctl(m.kvmFd, request, BAD_POINTER));
             fails(Errno.E2BIG, m.sys.ioctl(m.kvmFd, request, s));
             kvm_cpuid2.nent(s, 1);
             fails(Errno.E2BIG, m.sys.ioctl(m.kvmFd, request, s));
+        }
+    }
+
+    @EveryKvm
+    void supportedCpuidNamesTheHypervisor(KernelUnderTest kernel) {
+        try (KvmMachine m = machine(kernel)) {
+            MemorySegment s = m.struct(kvm_cpuid2.sizeof() + 256 * kvm_cpuid_entry2.sizeof());
             kvm_cpuid2.nent(s, 256);
-            ok(m.sys.ioctl(m.kvmFd, request, s));
+            ok(m.sys.ioctl(m.kvmFd, (int) kvm.KVM_GET_SUPPORTED_CPUID(), s));
             assertTrue(kvm_cpuid2.nent(s) > 3 && kvm_cpuid2.nent(s) < 256);
             boolean hypervisor = false;
             for (int i = 0; i < kvm_cpuid2.nent(s); i++) {
@@ -92,8 +207,8 @@ final class KvmSystemContractTest {
     }
 
     @EveryKvm
-    void msrList(KernelUnderTest kernel) {
-        try (KvmMachine m = new KvmMachine(kernel, KvmMachine.DEFAULT)) {
+    void theListOfMsrsTellsItsLength(KernelUnderTest kernel) {
+        try (KvmMachine m = machine(kernel)) {
             int request = (int) kvm.KVM_GET_MSR_INDEX_LIST();
             MemorySegment s = m.struct(kvm_msr_list.sizeof() + 4096);
             fails(Errno.E2BIG, m.sys.ioctl(m.kvmFd, request, s));
@@ -105,15 +220,10 @@ final class KvmSystemContractTest {
     }
 
     @EveryKvm
-    void theMachineOutlivesItsDescriptor(KernelUnderTest kernel) {
-        try (KvmMachine m = new KvmMachine(kernel, KvmMachine.DEFAULT)) {
-            Syscalls sys = m.sys;
-            int other = (int) ok(sys.ioctl(m.kvmFd, kvm.KVM_CREATE_VM(), 0L));
-            int vcpu = (int) ok(sys.ioctl(other, kvm.KVM_CREATE_VCPU(), 0L));
-            ok(sys.close(other));
-            MemorySegment regs = m.struct(144);
-            ok(sys.ioctl(vcpu, (int) kvm.KVM_GET_REGS(), regs));
-            ok(sys.close(vcpu));
+    void theListOfMsrsNeedsAPointer(KernelUnderTest kernel) {
+        try (KvmMachine m = machine(kernel)) {
+            int request = (int) kvm.KVM_GET_MSR_INDEX_LIST();
+            fails(Errno.EFAULT, m.sys.ioctl(m.kvmFd, request, KvmMachine.BAD_POINTER));
         }
     }
 }

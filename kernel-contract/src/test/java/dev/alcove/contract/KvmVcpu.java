@@ -90,9 +90,17 @@ final class KvmVcpu {
 
     /** Starts in real mode with CS at 0. */
     KvmVcpu realMode(long rip) {
+        return realMode(rip, 0);
+    }
+
+    /** Starts in real mode with CS at 0 and a selector in ES. */
+    KvmVcpu realMode(long rip, long esSelector) {
         MemorySegment cs = kvm_sregs.cs(sregs());
         kvm_segment.base(cs, 0);
         kvm_segment.selector(cs, (short) 0);
+        MemorySegment es = kvm_sregs.es(sregs);
+        kvm_segment.base(es, esSelector << 4);
+        kvm_segment.selector(es, (short) esSelector);
         ok(trySetSregs());
         MemorySegment r = regs();
         r.fill((byte) 0);

@@ -11,6 +11,9 @@ final class Capabilities {
     static final int SPLIT_IRQCHIP = 121;
     static final int X2APIC_API = 129;
     static final int HALT_POLL = 182;
+    static final int MAX_VCPU_ID = 128;
+    static final int MULTI_ADDRESS_SPACE = 118;
+    static final int MANUAL_DIRTY_LOG_PROTECT = 168;
 
     /** The hypercalls that may leave to user space: bit 12, KVM_HC_MAP_GPA_RANGE. */
     static final int HYPERCALL_EXITS = 1 << 12;
@@ -45,7 +48,9 @@ final class Capabilities {
             case 10 -> MemoryRegion.MOST_SLOTS;
             case 25 -> Irqchip.MOST_ROUTES;
             case 66 -> MOST_VCPUS;
-            case 128 -> MOST_VCPU_IDS;
+            case MAX_VCPU_ID -> MOST_VCPU_IDS;
+            case MULTI_ADDRESS_SPACE -> addressSpaces(vm);
+            case MANUAL_DIRTY_LOG_PROTECT -> (int) DirtyLogs.MODES;
             case X2APIC_API -> (int) X2APIC_FLAGS;
             case HALT_POLL -> 1;
             case EXIT_HYPERCALL -> HYPERCALL_EXITS;
@@ -56,6 +61,11 @@ final class Capabilities {
             case 244 -> (int) gmemFlags(profile, vm);
             default -> 0;
         };
+    }
+
+    /** Address spaces with memslots: a second one, for system management mode, where no memory can be private. */
+    static int addressSpaces(@Nullable Vm vm) {
+        return vm == null || !vm.hasPrivateMemory() ? 2 : 1;
     }
 
     /** The flags that KVM_CREATE_GUEST_MEMFD takes. */

@@ -28,6 +28,12 @@ final class Ioctl {
     static final int SIGNAL_MSI = 0x4020aea5;
     static final int SET_BOOT_CPU_ID = 0x0000ae78;
     static final int ENABLE_CAP = 0x4068aea3;
+    static final int CLEAR_DIRTY_LOG = 0xc018aec0;
+    static final int MEMORY_ENCRYPT_REG_REGION = 0x8010aebb;
+    static final int MEMORY_ENCRYPT_UNREG_REGION = 0x8010aebc;
+    static final int SET_DEVICE_ATTR = 0x4018aee1;
+    static final int GET_DEVICE_ATTR = 0x4018aee2;
+    static final int HAS_DEVICE_ATTR = 0x4018aee3;
     static final int CREATE_DEVICE = 0xc00caee0;
     static final int CREATE_GUEST_MEMFD = 0xc040aed4;
     static final int SET_MEMORY_ATTRIBUTES = 0x4020aed2;

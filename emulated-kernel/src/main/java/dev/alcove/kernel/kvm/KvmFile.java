@@ -75,6 +75,21 @@ final class KvmFile extends OpenFile {
     }
 
     @Override
+    public long pread(Task task, MemorySegment buffer, long offset) {
+        return -Errno.EINVAL;
+    }
+
+    @Override
+    public long pwrite(Task task, MemorySegment buffer, long offset) {
+        return -Errno.EINVAL;
+    }
+
+    @Override
+    public long seek(Task task, long offset, int whence) {
+        return 0;
+    }
+
+    @Override
     public Stat stat() {
         return new Stat(inode, Stat.S_IFCHR | 0660, 0, 0);
     }

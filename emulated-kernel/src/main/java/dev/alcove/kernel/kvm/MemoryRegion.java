@@ -72,15 +72,16 @@ record MemoryRegion(int slot, int flags, long gpa, long size, long userspaceAddr
 
     /** Applies the region; the machine's slots lock is held. Answers 0 or a negated errno. */
     int apply(Task task, Vm vm) {
-        if (!sane(vm)) {
+        Memslots slots = vm.slots(slot >>> 16);
+        if (slots == null || !sane(vm)) {
             return -Errno.EINVAL;
         }
-        Memslot old = vm.slots().get(id());
+        Memslot old = slots.get(id());
         if (size == 0) {
             if (old == null) {
                 return -Errno.EINVAL;
             }
-            replace(vm, old, null);
+            replace(vm, slots, old, null);
             return 0;
         }
         if (old != null) {
@@ -95,13 +96,13 @@ record MemoryRegion(int slot, int flags, long gpa, long size, long userspaceAddr
             }
         }
         boolean placed = old == null || baseGfn() != old.baseGfn;
-        if (placed && vm.slots().overlaps(id(), baseGfn(), baseGfn() + pages())) {
+        if (placed && slots.overlaps(id(), baseGfn(), baseGfn() + pages())) {
             return -Errno.EEXIST;
         }
         if (!vm.charge("memslot")) {
             return -Errno.ENOMEM;
         }
-        return install(task, vm, old, placed);
+        return install(task, vm, slots, old, placed);
     }
 
     private boolean sane(Vm vm) {
@@ -117,13 +118,12 @@ record MemoryRegion(int slot, int flags, long gpa, long size, long userspaceAddr
                 && aligned
                 && userRange
                 && gmemRange
-                && slot >>> 16 == 0
                 && id() < MOST_SLOTS
                 && Long.compareUnsigned(gpa + size, gpa) >= 0
                 && pages() <= MOST_PAGES;
     }
 
-    private int install(Task task, Vm vm, @Nullable Memslot old, boolean placed) {
+    private int install(Task task, Vm vm, Memslots slots, @Nullable Memslot old, boolean placed) {
         Memslot fresh =
                 new Memslot(vm.stageTwo(), id(), baseGfn(), pages(), userspaceAddress, flags, gmemOffset >>> 12);
         GuestMemfd gmem = null;
@@ -148,11 +148,14 @@ record MemoryRegion(int slot, int flags, long gpa, long size, long userspaceAddr
             }
             return -Errno.EINVAL;
         }
-        replace(vm, old, fresh);
+        if ((flags & Memslot.LOG_DIRTY) != 0) {
+            fresh.startLog(old, (vm.dirtyLogMode() & DirtyLogs.INITIALLY_SET) != 0);
+        }
+        replace(vm, slots, old, fresh);
         return 0;
     }
 
-    private static void replace(Vm vm, @Nullable Memslot old, @Nullable Memslot fresh) {
+    private static void replace(Vm vm, Memslots slots, @Nullable Memslot old, @Nullable Memslot fresh) {
         StageTwo stageTwo = vm.stageTwo();
         if (old != null) {
             stageTwo.retire(old);
@@ -160,10 +163,10 @@ record MemoryRegion(int slot, int flags, long gpa, long size, long userspaceAddr
             if (gmem != null) {
                 gmem.unbind(old);
             }
-            vm.slots().remove(old);
+            slots.remove(old);
         }
         if (fresh != null) {
-            vm.slots().add(fresh);
+            slots.add(fresh);
         }
         if (old != null) {
             stageTwo.invalidateEnd();

@@ -3,6 +3,7 @@ package dev.alcove.kernel.kvm;
 
 import dev.alcove.kernel.gmem.GmemSlot;
 import dev.alcove.kernel.gmem.GuestMemfd;
+import java.util.Arrays;
 import java.util.concurrent.atomic.AtomicLongArray;
 import java.util.concurrent.atomic.AtomicReferenceArray;
 import org.jspecify.annotations.Nullable;
@@ -72,9 +73,24 @@ final class Memslot implements GmemSlot {
         this.userspaceAddress = userspaceAddress;
         this.flags = flags;
         this.gmemOffset = gmemOffset;
-        if ((flags & LOG_DIRTY) != 0) {
-            dirty = new long[(int) ((pages + 63) >>> 6)];
+    }
+
+    /**
+     * Starts the dirty log, before anybody sees the slot.
+     *
+     * @param old the slot that this one replaces: a log that it has goes on
+     * @param full whether a new log starts with all pages
+     */
+    void startLog(@Nullable Memslot old, boolean full) {
+        long[] bits = old == null ? null : old.dirty;
+        if (bits == null) {
+            bits = new long[(int) ((pages + 63) >>> 6)];
+            if (full) {
+                Arrays.fill(bits, -1);
+                bits[bits.length - 1] >>>= -pages & 63;
+            }
         }
+        dirty = bits;
     }
 
     /** Sets the file behind the slot, before anybody sees the slot. */
@@ -187,6 +203,11 @@ final class Memslot implements GmemSlot {
             long page = gfn - baseGfn;
             bits[(int) (page >>> 6)] |= 1L << page;
         }
+    }
+
+    /** The pages written, and not taken or cleared since. Guarded by the mmu lock. Null without a log. */
+    long @Nullable [] dirty() {
+        return dirty;
     }
 
     /** The pages written since the last call; the caller holds the mmu lock and zaps the table. Null without a log. */

@@ -239,6 +239,43 @@ final class StageTwo {
         return bits;
     }
 
+    /** The dirty bitmap of a slot as it is, null without a log. */
+    long @Nullable [] dirty(Memslot slot) {
+        mmuLock.lock();
+        try {
+            long[] bits = slot.dirty();
+            return bits == null ? null : bits.clone();
+        } finally {
+            mmuLock.unlock();
+        }
+    }
+
+    /**
+     * Clears bits in the dirty log of a slot, and takes the entries of these pages, so that the next write is seen.
+     *
+     * @param bits from page {@code 64 * firstWord} on
+     */
+    void clearDirty(Memslot slot, int firstWord, long[] bits) {
+        boolean zapped = false;
+        mmuLock.lock();
+        try {
+            long[] dirty = slot.dirty();
+            for (int i = 0; dirty != null && i < bits.length; i++) {
+                long cleared = dirty[firstWord + i] & bits[i];
+                dirty[firstWord + i] ^= cleared;
+                for (; cleared != 0; cleared &= cleared - 1) {
+                    long gfn = slot.baseGfn + (firstWord + i) * 64L + Long.numberOfTrailingZeros(cleared);
+                    zapped |= slot.zap(gfn, gfn + 1, false);
+                }
+            }
+        } finally {
+            mmuLock.unlock();
+        }
+        if (zapped) {
+            flush();
+        }
+    }
+
     /** Takes the entries away that came from user addresses [start, end). */
     private final class UserMappings implements MmuNotifier {
         @Override

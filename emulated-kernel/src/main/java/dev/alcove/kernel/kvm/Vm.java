@@ -11,6 +11,7 @@ import java.util.List;
 import java.util.concurrent.CopyOnWriteArrayList;
 import java.util.concurrent.atomic.AtomicInteger;
 import java.util.concurrent.locks.ReentrantLock;
+import org.jspecify.annotations.Nullable;
 
 /**
  * A virtual machine ({@code struct kvm}). The machine's descriptor, every vCPU's and every guest_memfd's hold a
@@ -31,7 +32,9 @@ final class Vm implements GmemOwner {
     private final Kvm kvm;
     private final int type;
     private final Mm mm;
-    private final Memslots slots = new Memslots();
+    /** Of the address spaces: normal mode, and system management mode, which the emulated processor never enters. */
+    private final Memslots[] slots = {new Memslots(), new Memslots()};
+
     private final MemoryAttributes attributes = new MemoryAttributes();
     private final StageTwo stageTwo;
     private final MmuNotifier notifier;
@@ -48,11 +51,20 @@ final class Vm implements GmemOwner {
     /** Guarded by {@link #lock}. */
     private int bootCpuId;
 
+    /** KVM_CAP_MAX_VCPU_ID, 0 until somebody has set it or made a vCPU. Guarded by {@link #lock}. */
+    private int mostVcpuIds;
+
+    /** KVM_CAP_MANUAL_DIRTY_LOG_PROTECT2: KVM_DIRTY_LOG_ bits. Guarded by {@link #slotsLock}. */
+    private long dirtyLogMode;
+
+    /** The KVM-VFIO device. Guarded by {@link #lock}. */
+    private @Nullable VfioLink vfio;
+
     Vm(Kvm kvm, int type, Mm mm) {
         this.kvm = kvm;
         this.type = type;
         this.mm = mm;
-        stageTwo = new StageTwo(this, mm, kvm.memory(), slots);
+        stageTwo = new StageTwo(this, mm, kvm.memory(), slots[0]);
         notifier = stageTwo.userMappings();
         mm.register(notifier);
     }
@@ -96,8 +108,14 @@ final class Vm implements GmemOwner {
         return mm;
     }
 
+    /** The memslots that processors see. */
     Memslots slots() {
-        return slots;
+        return slots[0];
+    }
+
+    /** The memslots of an address space, or null where there is none with this number. */
+    @Nullable Memslots slots(int addressSpace) {
+        return addressSpace < Capabilities.addressSpaces(this) ? slots[addressSpace] : null;
     }
 
     MemoryAttributes attributes() {
@@ -157,6 +175,31 @@ final class Vm implements GmemOwner {
 
     void setBootCpuId(int id) {
         bootCpuId = id;
+    }
+
+    /** How many vCPU numbers there are, or 0 while that can still be chosen. */
+    int mostVcpuIds() {
+        return mostVcpuIds;
+    }
+
+    void setMostVcpuIds(int count) {
+        mostVcpuIds = count;
+    }
+
+    long dirtyLogMode() {
+        return dirtyLogMode;
+    }
+
+    void setDirtyLogMode(long mode) {
+        dirtyLogMode = mode;
+    }
+
+    @Nullable VfioLink vfio() {
+        return vfio;
+    }
+
+    void setVfio(@Nullable VfioLink link) {
+        vfio = link;
     }
 
     /** Time stamp counter of the machine: nanoseconds since it was made. */

@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 package dev.alcove.kernel.kvm;
 
+import dev.alcove.bindings.kvm.kvm;
+import dev.alcove.bindings.kvm.kvm_create_device;
 import dev.alcove.bindings.kvm.kvm_create_guest_memfd;
-import dev.alcove.bindings.kvm.kvm_dirty_log;
-import dev.alcove.bindings.kvm.kvm_enable_cap;
+import dev.alcove.bindings.kvm.kvm_enc_region;
 import dev.alcove.bindings.kvm.kvm_irq_level;
 import dev.alcove.bindings.kvm.kvm_irq_routing;
 import dev.alcove.bindings.kvm.kvm_irq_routing_entry;
@@ -47,12 +48,13 @@ final class VmFile extends OpenFile {
         return switch (request) {
             case Ioctl.CHECK_EXTENSION -> Capabilities.check(vm.profile(), vm, argument);
             case Ioctl.CREATE_VCPU -> createVcpu(task, argument);
-            case Ioctl.ENABLE_CAP -> enableCapability(task, argument);
+            case Ioctl.ENABLE_CAP -> EnableCapability.serve(vm, task, argument);
             case Ioctl.SET_USER_MEMORY_REGION -> setRegion1(task, argument);
             case Ioctl.SET_USER_MEMORY_REGION2 -> setRegion2(task, argument);
             case Ioctl.CREATE_GUEST_MEMFD -> createGuestMemfd(task, argument);
             case Ioctl.SET_MEMORY_ATTRIBUTES -> setAttributes(task, argument);
-            case Ioctl.GET_DIRTY_LOG -> dirtyLog(task, argument);
+            case Ioctl.GET_DIRTY_LOG -> DirtyLogs.get(vm, task, argument);
+            case Ioctl.CLEAR_DIRTY_LOG -> DirtyLogs.clear(vm, task, argument);
             case Ioctl.SET_TSS_ADDR -> Long.compareUnsigned(argument, LAST_TSS) > 0 ? -Errno.EINVAL : 0;
             case Ioctl.SET_IDENTITY_MAP_ADDR -> setIdentityMap(task, argument);
             case Ioctl.SET_BOOT_CPU_ID -> setBootCpu(argument);
@@ -60,7 +62,8 @@ final class VmFile extends OpenFile {
             case Ioctl.SIGNAL_MSI -> signalMsi(task, argument);
             case Ioctl.IRQFD -> irqFd(task, argument);
             case Ioctl.IRQ_LINE, Ioctl.IRQ_LINE_STATUS -> irqLine(task, request, argument);
-            case Ioctl.CREATE_DEVICE -> -Errno.ENODEV;
+            case Ioctl.CREATE_DEVICE -> createDevice(task, argument);
+            case Ioctl.MEMORY_ENCRYPT_REG_REGION, Ioctl.MEMORY_ENCRYPT_UNREG_REGION -> encryptedRegion(task, argument);
             default -> -Errno.ENOTTY;
         };
     }
@@ -72,6 +75,12 @@ final class VmFile extends OpenFile {
         vm.lock.lock();
         try {
             if (vm.vcpus().size() >= Capabilities.MOST_VCPUS) {
+                return -Errno.EINVAL;
+            }
+            if (vm.mostVcpuIds() == 0) {
+                vm.setMostVcpuIds(Capabilities.MOST_VCPU_IDS);
+            }
+            if (id >= vm.mostVcpuIds()) {
                 return -Errno.EINVAL;
             }
             for (Vcpu other : vm.vcpus()) {
@@ -87,58 +96,6 @@ final class VmFile extends OpenFile {
             vm.vcpus().add(vcpu);
             vm.get();
             return task.install(new VcpuFile(vcpu, vm.nextInode()), true);
-        } finally {
-            vm.lock.unlock();
-        }
-    }
-
-    private long enableCapability(Task task, long argument) {
-        MemorySegment s = UserCopy.struct(kvm_enable_cap.sizeof());
-        if (task.memory().copyIn(argument, s) != 0) {
-            return -Errno.EFAULT;
-        }
-        long value = kvm_enable_cap.args(s, 0);
-        if (kvm_enable_cap.flags(s) != 0) {
-            return -Errno.EINVAL;
-        }
-        switch (kvm_enable_cap.cap(s)) {
-            case Capabilities.EXIT_HYPERCALL -> {
-                if ((value & ~Capabilities.HYPERCALL_EXITS) != 0) {
-                    return -Errno.EINVAL;
-                }
-                vm.setHypercallExits(value);
-                return 0;
-            }
-            case Capabilities.SPLIT_IRQCHIP -> {
-                return splitIrqchip(value);
-            }
-            case Capabilities.X2APIC_API -> {
-                if ((value & ~Capabilities.X2APIC_FLAGS) != 0) {
-                    return -Errno.EINVAL;
-                }
-                vm.irqchip().x2apicFormat = (value & 1) != 0;
-                return 0;
-            }
-            case Capabilities.HALT_POLL -> {
-                return (int) value == value ? 0 : -Errno.EINVAL;
-            }
-            default -> {
-                return -Errno.EINVAL;
-            }
-        }
-    }
-
-    private long splitIrqchip(long reservedPins) {
-        vm.lock.lock();
-        try {
-            if (Long.compareUnsigned(reservedPins, Irqchip.MOST_ROUTES) > 0) {
-                return -Errno.EINVAL;
-            }
-            if (vm.splitIrqchip() || !vm.vcpus().isEmpty()) {
-                return -Errno.EEXIST;
-            }
-            vm.setSplitIrqchip();
-            return 0;
         } finally {
             vm.lock.unlock();
         }
@@ -217,30 +174,6 @@ final class VmFile extends OpenFile {
         }
     }
 
-    private long dirtyLog(Task task, long argument) {
-        MemorySegment s = UserCopy.struct(kvm_dirty_log.sizeof());
-        if (task.memory().copyIn(argument, s) != 0) {
-            return -Errno.EFAULT;
-        }
-        int slotNumber = kvm_dirty_log.slot(s);
-        vm.slotsLock.lock();
-        try {
-            if (slotNumber >>> 16 != 0 || (slotNumber & 0xffff) >= MemoryRegion.MOST_SLOTS) {
-                return -Errno.EINVAL;
-            }
-            Memslot slot = vm.slots().get(slotNumber & 0xffff);
-            long[] bits = slot == null ? null : vm.stageTwo().takeDirty(slot);
-            if (bits == null) {
-                return -Errno.ENOENT;
-            }
-            return task.memory().copyOut(kvm_dirty_log.padding2(s), MemorySegment.ofArray(bits)) == 0
-                    ? 0
-                    : -Errno.EFAULT;
-        } finally {
-            vm.slotsLock.unlock();
-        }
-    }
-
     private long setIdentityMap(Task task, long argument) {
         if (task.memory().copyIn(argument, UserCopy.struct(8)) != 0) {
             return -Errno.EFAULT;
@@ -253,6 +186,10 @@ final class VmFile extends OpenFile {
         try {
             if (!vm.vcpus().isEmpty()) {
                 return -Errno.EBUSY;
+            }
+            int most = vm.mostVcpuIds() == 0 ? Capabilities.MOST_VCPU_IDS : vm.mostVcpuIds();
+            if (Long.compareUnsigned(id, most) > 0) {
+                return -Errno.EINVAL;
             }
             vm.setBootCpuId((int) id);
             return 0;
@@ -313,6 +250,36 @@ final class VmFile extends OpenFile {
             kvm_irq_level.status(s, status);
             return task.memory().copyOut(argument, s) == 0 ? 0 : -Errno.EFAULT;
         }
+        return 0;
+    }
+
+    private long createDevice(Task task, long argument) {
+        MemorySegment s = UserCopy.struct(kvm_create_device.sizeof());
+        if (task.memory().copyIn(argument, s) != 0) {
+            return -Errno.EFAULT;
+        }
+        if (kvm_create_device.type(s) != VfioLink.TYPE) {
+            return -Errno.ENODEV;
+        }
+        if ((kvm_create_device.flags(s) & kvm.KVM_CREATE_DEVICE_TEST()) == 0) {
+            int fd = VfioLink.create(vm, task);
+            if (fd < 0) {
+                return fd;
+            }
+            kvm_create_device.fd(s, fd);
+        }
+        return task.memory().copyOut(argument, s);
+    }
+
+    /** Checks the pointer; this processor encrypts nothing. */
+    private static long encryptedRegion(Task task, long argument) {
+        return task.memory().copyIn(argument, UserCopy.struct(kvm_enc_region.sizeof())) != 0
+                ? -Errno.EFAULT
+                : -Errno.ENOTTY;
+    }
+
+    @Override
+    public long seek(Task task, long offset, int whence) {
         return 0;
     }
 

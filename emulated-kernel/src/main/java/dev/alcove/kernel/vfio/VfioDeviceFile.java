@@ -20,7 +20,7 @@ import org.jspecify.annotations.Nullable;
  * <p>Lock: the monitor of this object for binding and attaching, before the locks of iommufd; device accesses take the
  * function's monitor only.
  */
-final class VfioDeviceFile extends OpenFile {
+public final class VfioDeviceFile extends OpenFile {
     private static final int BIND_LEAST = 16;
     private static final int BIND_SIZE = 24;
     private static final int TOKEN = vfio.VFIO_DEVICE_BIND_FLAG_TOKEN();

@@ -1,9 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 package dev.alcove.contract.fuzz;
 
-import dev.alcove.bindings.kvm.kvm;
-import dev.alcove.sys.Linux;
-import dev.alcove.sys.MissingFeatureException;
 import dev.alcove.sys.Syscalls;
 import java.util.List;
 import java.util.SplittableRandom;
@@ -18,54 +15,38 @@ final class KvmMemorySurface implements Surface {
 
     @Override
     public Supplier<Op> generator(SplittableRandom random) {
-        return () -> random.nextInt(4) == 0
-                ? Op.of("close_vm", random.nextInt(2))
-                : Op.of("create_vm", random.nextInt(2), random.nextInt(-1, 5));
+        KvmDraws draws = new KvmDraws(random);
+        return draws.add(4, draws::createVm)
+                .add(6, draws::createVcpu)
+                .add(10, draws::createGmem)
+                .add(2, draws::dup)
+                .add(6, draws::close)
+                .add(1, draws::closeTwice)
+                .add(100, draws::region)
+                .add(60, draws::attributes)
+                .add(40, draws::preFault)
+                .add(24, draws::dirtyLog)
+                .add(20, draws::clearDirtyLog)
+                .add(4, draws::enableCap)
+                .add(4, draws::checkExtension)
+                .add(6, draws::wildIoctl)
+                .add(240, draws::guest)
+                .add(12, draws::map)
+                .add(12, draws::remap)
+                .add(6, draws::unmap)
+                .add(10, draws::advise)
+                .add(60, draws::read)
+                .add(80, draws::write)
+                .add(16, draws::fallocate);
     }
 
     @Override
     public List<String> operandNames(String op) {
-        return switch (op) {
-            case "create_vm" -> List.of("@vm", "type");
-            case "close_vm" -> List.of("@vm");
-            default -> List.of();
-        };
+        return KvmCall.of(op).operands();
     }
 
     @Override
     public Session open(Syscalls syscalls) {
-        int kvmFd = syscalls.open("/dev/kvm", Linux.O_RDWR | Linux.O_CLOEXEC, 0);
-        if (kvmFd < 0) {
-            throw new MissingFeatureException("no /dev/kvm");
-        }
-        return new KvmSession(syscalls, kvmFd);
-    }
-
-    private static final class KvmSession implements Session {
-        private final Syscalls syscalls;
-        private final int kvmFd;
-        private final Descriptors machines;
-
-        KvmSession(Syscalls syscalls, int kvmFd) {
-            this.syscalls = syscalls;
-            this.kvmFd = kvmFd;
-            this.machines = new Descriptors(syscalls);
-        }
-
-        @Override
-        public Answer perform(Op op) {
-            return switch (op.name()) {
-                case "create_vm" -> Answer.ofFile(machines.set(
-                        op.operand(0), syscalls.ioctl(kvmFd, kvm.KVM_CREATE_VM(), op.operand(1))));
-                case "close_vm" -> Answer.of(machines.close(op.operand(0)));
-                default -> throw new IllegalArgumentException(op.name());
-            };
-        }
-
-        @Override
-        public void close() {
-            machines.close();
-            syscalls.close(kvmFd);
-        }
+        return new KvmSession(syscalls);
     }
 }

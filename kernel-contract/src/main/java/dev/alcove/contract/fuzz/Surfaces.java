@@ -7,7 +7,7 @@ import java.util.stream.Collectors;
 
 /** The surfaces that there are. */
 public final class Surfaces {
-    private static final List<Surface> ALL = List.of(new KvmMemorySurface());
+    private static final List<Surface> ALL = List.of(new KvmMemorySurface(), new GuestMemfdSurface());
 
     private Surfaces() {}
 

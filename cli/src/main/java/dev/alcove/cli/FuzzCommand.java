@@ -4,41 +4,57 @@ package dev.alcove.cli;
 import dev.alcove.contract.fuzz.Fuzzing;
 import dev.alcove.contract.fuzz.Header;
 import dev.alcove.contract.fuzz.Op;
+import dev.alcove.contract.fuzz.Recording;
+import dev.alcove.contract.fuzz.RecordingReader;
 import dev.alcove.contract.fuzz.RecordingWriter;
 import dev.alcove.contract.fuzz.Surface;
 import dev.alcove.contract.fuzz.Surfaces;
 import dev.alcove.sys.BadInputException;
-import dev.alcove.sys.InvariantException;
-import dev.alcove.vmm.RunReport;
 import java.io.BufferedOutputStream;
 import java.io.FileDescriptor;
 import java.io.FileOutputStream;
 import java.io.IOException;
 import java.io.OutputStream;
+import java.io.PrintWriter;
 import java.nio.file.Files;
 import java.nio.file.InvalidPathException;
 import java.nio.file.Path;
+import java.util.ArrayList;
 import java.util.List;
-import java.util.Optional;
+import java.util.Objects;
 import java.util.concurrent.Callable;
 import org.jspecify.annotations.Nullable;
+import picocli.CommandLine;
 import picocli.CommandLine.Command;
 import picocli.CommandLine.Option;
 
-/** {@code alcove fuzz}: random calls, recorded. */
+/** {@code alcove fuzz}: random calls, recorded, compared and shrunk. */
 @Command(
         name = "fuzz",
         mixinStandardHelpOptions = true,
         sortOptions = false,
-        description = "Makes random system calls of one surface and records every answer, as JSON lines.")
+        description = {
+            "Makes random system calls of one surface and records every answer, as JSON lines;",
+            "or compares two such recordings and shrinks the sequence that two kernels answer differently."
+        },
+        exitCodeListHeading = "%nExit status:%n",
+        exitCodeList = {
+            "0:recorded; or no difference",
+            "1:a difference",
+            "2:bad usage, or recordings that are cut, of another version, or do not belong together",
+            "3:the kernel lacks the surface",
+            "4:the emulated kernel has leaked"
+        })
 final class FuzzCommand implements Callable<Integer> {
-    /** The values of {@code --kernel}. */
-    enum KernelChoice {
-        emulated,
-        linux
-    }
+    private static final int MOST_OPS = 10_000_000;
 
-    @Option(names = "--surface", paramLabel = "NAME", description = "kvm-memory, guest-memfd, iommufd, vfio or all.")
+    @CommandLine.Spec
+    private CommandLine.Model.@Nullable CommandSpec spec;
+
+    @Option(
+            names = "--surface",
+            paramLabel = "NAME",
+            description = "kvm-memory, guest-memfd, iommufd, vfio or all (default: ${DEFAULT-VALUE}); several with commas.")
     private String surface = "all";
 
     @Option(names = "--ops", paramLabel = "N", description = "Calls of a sequence (default: ${DEFAULT-VALUE}).")
@@ -52,7 +68,7 @@ final class FuzzCommand implements Callable<Integer> {
     private SeedRange seeds = new SeedRange(1, 1);
 
     @Option(names = "--kernel", paramLabel = "KERNEL", description = "emulated or linux (default: ${DEFAULT-VALUE}).")
-    private KernelChoice kernel = KernelChoice.emulated;
+    private FuzzKernel kernel = FuzzKernel.emulated;
 
     @Option(
             names = "--record",
@@ -61,49 +77,86 @@ final class FuzzCommand implements Callable<Integer> {
                     + " surfaces, with a file SURFACE-SEED.jsonl for each.")
     private String record = "-";
 
+    @Option(names = "--replay", paramLabel = "FILE", description = "Perform the ops of a recording, not random ones.")
+    private @Nullable Path replay;
+
+    @Option(
+            names = "--compare",
+            arity = "2",
+            paramLabel = "A B",
+            description = "Compare two recordings, or two folders of them.")
+    private @Nullable List<Path> compare;
+
+    @Option(
+            names = "--shrink",
+            paramLabel = "N",
+            description = "With --compare: how many differences to shrink (default: ${DEFAULT-VALUE}).")
+    private int shrink = 1;
+
+    @Option(
+            names = "--shrunk",
+            paramLabel = "FILE",
+            description = "With --compare: where the shrunk sequence goes, for --replay.")
+    private @Nullable Path shrunk;
+
     @Override
     public Integer call() throws IOException {
-        if (ops < 0 || ops > 10_000_000) {
-            throw new BadInputException("--ops " + ops + " is not between 0 and 10000000");
+        if (ops < 0 || ops > MOST_OPS) {
+            throw new BadInputException("--ops " + ops + " is not between 0 and " + MOST_OPS);
         }
-        List<Surface> surfaces = surface.equals("all") ? Surfaces.all() : List.of(Surfaces.named(surface));
+        if (compare != null) {
+            PrintWriter out = Objects.requireNonNull(spec).commandLine().getOut();
+            boolean same = new FuzzComparison(out, shrink, shrunk).compare(compare.get(0), compare.get(1));
+            out.flush();
+            return same ? 0 : 1;
+        }
+        if (replay != null) {
+            replay(RecordingReader.read(replay));
+            return 0;
+        }
+        List<Surface> surfaces = surfaces();
         boolean several = surfaces.size() > 1 || !seeds.isOne();
+        List<String> leaks = new ArrayList<>();
         for (Surface each : surfaces) {
             for (long seed : seeds.seeds().toArray()) {
-                try (OutputStream out = open(several ? each.name() + "-" + seed + ".jsonl" : null)) {
-                    record(each, seed, Fuzzing.sequence(each, seed, ops), out);
+                String name = several ? each.name() + "-" + seed + ".jsonl" : null;
+                for (String leak : record(each, seed, Fuzzing.sequence(each, seed, ops), name)) {
+                    leaks.add(each.name() + " seed " + seed + ": " + leak);
                 }
             }
         }
+        FuzzKernel.check(leaks);
         return 0;
     }
 
-    private void record(Surface each, long seed, List<Op> sequence, OutputStream out) throws IOException {
-        List<String> left = List.of();
-        try (HostKernel host = start()) {
-            RunReport.Kernel identity = host.identity();
-            Header header = new Header(each.name(), seed, sequence.size(), identity.kind(), identity.release());
-            try (RecordingWriter writer = new RecordingWriter(out, header)) {
-                Fuzzing.perform(each, host.syscalls(), sequence, writer::write);
-                writer.end();
-            }
-            if (host instanceof EmulatedHost emulated) {
-                left = emulated.leaks();
-            }
+    private List<Surface> surfaces() {
+        if (surface.equals("all")) {
+            return Surfaces.all();
         }
-        if (!left.isEmpty()) {
-            throw new InvariantException("surface " + each.name() + ", seed " + seed + ": the emulated kernel has left "
-                    + left);
+        List<Surface> named = new ArrayList<>();
+        for (String name : surface.split(",", -1)) {
+            named.add(Surfaces.named(name));
+        }
+        return named;
+    }
+
+    private void replay(Recording recording) throws IOException {
+        Header header = recording.header();
+        FuzzKernel.check(record(Surfaces.named(header.surface()), header.seed(), recording.ops(), null));
+    }
+
+    /** Performs and records. Returns what is left in the kernel. */
+    private List<String> record(Surface each, long seed, List<Op> sequence, @Nullable String name) throws IOException {
+        Header header = new Header(each.name(), seed, sequence.size(), kernel.name(), kernel.release());
+        try (OutputStream out = open(name);
+                RecordingWriter writer = new RecordingWriter(out, header)) {
+            List<String> leaks = kernel.perform(each, sequence, writer::write);
+            writer.end();
+            return leaks;
         }
     }
 
-    private HostKernel start() {
-        return kernel == KernelChoice.linux
-                ? new LinuxKernel()
-                : EmulatedHost.create(Optional.of(new DeviceRequest.Edu()));
-    }
-
-    private OutputStream open(@Nullable String name) throws IOException {
+    private OutputStream open(@Nullable String name) {
         if (name == null && record.equals("-")) {
             return new BufferedOutputStream(new FileOutputStream(FileDescriptor.out));
         }

@@ -15,4 +15,9 @@ public record Header(String surface, long seed, long ops, String kernel, String 
 
     /** The one version that this code writes and reads. */
     static final int VERSION = 1;
+
+    /** In a message. */
+    public String describe() {
+        return "surface " + surface + ", seed " + seed + ", " + ops + " ops, on " + kernel + " " + release;
+    }
 }

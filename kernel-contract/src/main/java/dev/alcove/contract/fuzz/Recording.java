@@ -15,4 +15,8 @@ public record Recording(Header header, List<Step> steps) {
     public List<Op> ops() {
         return steps.stream().map(Step::op).toList();
     }
+
+    public List<Answer> answers() {
+        return steps.stream().map(Step::answer).toList();
+    }
 }

@@ -30,7 +30,7 @@ public interface GuestBus {
     /**
      * Reads a device register.
      *
-     * @param size 1, 2, 4 or 8 bytes
+     * @param size 1, 2, 4 or 8 bytes; 1 to 7 for the part that an access across two pages has in one of them
      * @param answer element 0 receives the value
      * @return false when nobody here answers: the processor leaves with {@link CpuExit.Mmio}
      */

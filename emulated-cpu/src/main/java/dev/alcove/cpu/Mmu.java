@@ -294,11 +294,13 @@ final class Mmu {
 
     /** Loads 1 to 7 bytes within a page. */
     private long piece(long host, long gpa, int bytes) {
+        if (host == 0) {
+            return core.devices.read(gpa, bytes);
+        }
         long v = 0;
         for (int at = 0; at < bytes; ) {
             int n = Integer.highestOneBit(bytes - at);
-            long part = host == 0 ? core.devices.read(gpa + at, n) : HostMemory.load(host + at, n);
-            v |= part << (at * 8);
+            v |= HostMemory.load(host + at, n) << (at * 8);
             at += n;
         }
         return v;
@@ -339,16 +341,14 @@ final class Mmu {
     }
 
     private void pieces(long host, long gpa, int bytes, long v) {
-        if (host != 0) {
-            core.code.written(host, bytes);
+        if (host == 0) {
+            core.devices.write(gpa, bytes, v);
+            return;
         }
+        core.code.written(host, bytes);
         for (int at = 0; at < bytes; ) {
             int n = Integer.highestOneBit(bytes - at);
-            if (host == 0) {
-                core.devices.write(gpa + at, n, v >>> (at * 8));
-            } else {
-                HostMemory.store(host + at, n, v >>> (at * 8));
-            }
+            HostMemory.store(host + at, n, v >>> (at * 8));
             at += n;
         }
     }

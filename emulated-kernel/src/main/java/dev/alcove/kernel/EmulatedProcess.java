@@ -339,6 +339,9 @@ public final class EmulatedProcess implements Syscalls, AutoCloseable {
         if (!file.readable() || (writes && !file.writable())) {
             return -Errno.EACCES;
         }
+        if ((protection & Linux.PROT_EXEC) != 0 && file.anonymous() && kernel.profile().anonymousNoExec()) {
+            return -Errno.EPERM;
+        }
         return switch (file.map(task, offset, length, protection, flags)) {
             case Mapping.Refused refused -> -refused.errno();
             case Mapping.Pages pages -> {

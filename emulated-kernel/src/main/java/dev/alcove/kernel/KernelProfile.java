@@ -6,7 +6,7 @@ package dev.alcove.kernel;
  *
  * @param release as {@code uname -r} prints it
  * @param guestMemfdMmap whether guest_memfd knows the flags MMAP and INIT_SHARED (6.18)
- * @param guestMemfdOwnFileSystem whether guest_memfd has its own file system magic and refuses PROT_EXEC (after 6.18)
+ * @param anonymousNoExec whether files without a path (anon_inode, guest_memfd) cannot be mapped with PROT_EXEC (6.16)
  * @param guestMemfdOldBinding whether the binding's range check overflows, and a conflict of bindings is EINVAL instead
  *     of EEXIST (before 7.2)
  * @param ioasMapFile whether IOMMU_IOAS_MAP_FILE exists (6.13)
@@ -16,7 +16,7 @@ package dev.alcove.kernel;
 public record KernelProfile(
         String release,
         boolean guestMemfdMmap,
-        boolean guestMemfdOwnFileSystem,
+        boolean anonymousNoExec,
         boolean guestMemfdOldBinding,
         boolean ioasMapFile,
         boolean changeProcess,
@@ -36,7 +36,7 @@ public record KernelProfile(
 
     /** The long-term release that first mapped guest_memfd. */
     public static KernelProfile linux6_18() {
-        return new KernelProfile("6.18.0-alcove", true, false, true, true, true, false);
+        return new KernelProfile("6.18.0-alcove", true, true, true, true, true, false);
     }
 
     /** The newest release; the default. */

@@ -129,6 +129,11 @@ public final class EventFile extends OpenFile {
     }
 
     @Override
+    public boolean anonymous() {
+        return true;
+    }
+
+    @Override
     public Stat stat() {
         return new Stat(inode, 0600, 0, 0);
     }

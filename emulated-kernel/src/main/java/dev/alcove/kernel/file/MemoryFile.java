@@ -331,7 +331,7 @@ public final class MemoryFile extends OpenFile {
 
     @Override
     public Stat stat() {
-        return new Stat(inode, Stat.S_IFREG | 0777, size(), store.present() * 8);
+        return new Stat(inode, Stat.S_IFREG | 0777, size(), store.present() * 8, 0);
     }
 
     @Override

@@ -155,6 +155,11 @@ public abstract class OpenFile implements Referenced {
         return -Errno.ENOTDIR;
     }
 
+    /** Whether it has no path (an inode of anon_inode_fs or the like). */
+    public boolean anonymous() {
+        return false;
+    }
+
     /** What mmap(2) of this file maps; offset and length are page aligned. */
     public Mapping map(Task task, long offset, long length, int protection, int flags) {
         return new Mapping.Refused(Errno.ENODEV);

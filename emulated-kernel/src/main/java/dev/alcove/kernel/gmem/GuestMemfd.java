@@ -232,13 +232,15 @@ public final class GuestMemfd extends OpenFile {
         if (!mappable()) {
             return new Mapping.Refused(Errno.ENODEV);
         }
-        if (profile.guestMemfdOwnFileSystem() && (protection & Linux.PROT_EXEC) != 0) {
-            return new Mapping.Refused(Errno.EPERM);
-        }
         if ((mapFlags & Linux.MAP_TYPE) == Linux.MAP_PRIVATE) {
             return new Mapping.Refused(Errno.EINVAL);
         }
         return new Mapping.Pages(store, offset >>> Linux.PAGE_SHIFT);
+    }
+
+    @Override
+    public boolean anonymous() {
+        return true;
     }
 
     /** {@code st_blocks} stays zero whatever is allocated. */

@@ -115,7 +115,13 @@ final class VcpuBus implements GuestBus {
             return false;
         }
         mode.leave();
-        answer[0] = device.region().read(device.offset() + (gpa & 4095), size);
+        long value = 0;
+        for (int at = 0; at < size; ) {
+            int piece = Integer.highestOneBit(size - at);
+            value |= device.region().read(device.offset() + (gpa & 4095) + at, piece) << (at * 8);
+            at += piece;
+        }
+        answer[0] = value;
         resume();
         return true;
     }
@@ -138,7 +144,11 @@ final class VcpuBus implements GuestBus {
             return false;
         }
         mode.leave();
-        device.region().write(device.offset() + (gpa & 4095), size, value);
+        for (int at = 0; at < size; ) {
+            int piece = Integer.highestOneBit(size - at);
+            device.region().write(device.offset() + (gpa & 4095) + at, piece, value >>> (at * 8));
+            at += piece;
+        }
         resume();
         return true;
     }

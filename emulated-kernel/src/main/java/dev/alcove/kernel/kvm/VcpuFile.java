@@ -55,6 +55,11 @@ final class VcpuFile extends OpenFile {
     }
 
     @Override
+    public boolean anonymous() {
+        return true;
+    }
+
+    @Override
     public Stat stat() {
         return new Stat(inode, 0600, 0, 0);
     }

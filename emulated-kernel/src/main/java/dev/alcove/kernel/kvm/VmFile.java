@@ -284,6 +284,16 @@ final class VmFile extends OpenFile {
     }
 
     @Override
+    public long seek(Task task, long offset, int whence) {
+        return 0;
+    }
+
+    @Override
+    public boolean anonymous() {
+        return true;
+    }
+
+    @Override
     public Stat stat() {
         return new Stat(inode, 0600, 0, 0);
     }

@@ -1,52 +1,47 @@
 // SPDX-License-Identifier: Apache-2.0
 package dev.alcove.contract.fuzz;
 
-/** What a guest can be told to do, in 32-bit code; each ends with a halt. EBX, EDI and ESI are addresses. */
-enum GuestCode {
-    /** {@code mov al, [ebx]}. */
-    LOAD8(0x8a, 0x03),
-    /** {@code mov ax, [ebx]}. */
-    LOAD16(0x66, 0x8b, 0x03),
-    /** {@code mov eax, [ebx]}. */
-    LOAD32(0x8b, 0x03),
-    /** {@code mov [ebx], al}. */
-    STORE8(0x88, 0x03),
-    /** {@code mov [ebx], ax}. */
-    STORE16(0x66, 0x89, 0x03),
-    /** {@code mov [ebx], eax}. */
-    STORE32(0x89, 0x03),
-    /** {@code xchg [ebx], eax}. */
-    EXCHANGE(0x87, 0x03),
-    /** {@code lock xadd [ebx], eax}. */
-    ADD(0xf0, 0x0f, 0xc1, 0x03),
-    /** {@code rep movsd}, three times. */
-    COPY(0xf3, 0xa5);
+import java.lang.foreign.MemorySegment;
+import java.lang.foreign.ValueLayout;
+import java.util.HexFormat;
+import java.util.List;
 
-    private static final int HALT = 0xf4;
+/** What a guest can be told to do, in 32-bit code; each ends with a halt. EBX, EDI and ESI are addresses. */
+final class GuestCode {
+    private static final List<String> INSTRUCTIONS = List.of(
+            "8a03", // mov al, [ebx]
+            "668b03", // mov ax, [ebx]
+            "8b03", // mov eax, [ebx]
+            "8803", // mov [ebx], al
+            "668903", // mov [ebx], ax
+            "8903", // mov [ebx], eax
+            "8703", // xchg [ebx], eax
+            "f00fc103", // lock xadd [ebx], eax
+            "f3a5"); // rep movsd
+    private static final String HALT = "f4";
     private static final int SPACE = 16;
 
-    private final byte[] bytes;
+    private GuestCode() {}
 
-    GuestCode(int... instruction) {
-        bytes = new byte[instruction.length + 1];
-        for (int i = 0; i < instruction.length; i++) {
-            bytes[i] = (byte) instruction[i];
+    /** How many there are. */
+    static int count() {
+        return INSTRUCTIONS.size();
+    }
+
+    /**
+     * Where one is in the page of code.
+     *
+     * @param number any is good
+     */
+    static int offset(long number) {
+        return Math.floorMod(number, INSTRUCTIONS.size()) * SPACE;
+    }
+
+    /** Fills the page of code. */
+    static void write(MemorySegment page) {
+        for (int i = 0; i < INSTRUCTIONS.size(); i++) {
+            byte[] bytes = HexFormat.of().parseHex(INSTRUCTIONS.get(i) + HALT);
+            MemorySegment.copy(bytes, 0, page, ValueLayout.JAVA_BYTE, offset(i), bytes.length);
         }
-        bytes[instruction.length] = (byte) HALT;
-    }
-
-    /** @param number of an op's operand; any is good */
-    static GuestCode of(long number) {
-        GuestCode[] all = values();
-        return all[(int) Math.floorMod(number, (long) all.length)];
-    }
-
-    /** In the page of code. */
-    int offset() {
-        return ordinal() * SPACE;
-    }
-
-    byte[] bytes() {
-        return bytes;
     }
 }

@@ -214,7 +214,7 @@ final class KvmDraws implements Supplier<Op> {
         long first = draw.oneIn(6) ? draw.of(1, 32, 63, 64, 128, -64, Long.MIN_VALUE) : 0;
         long count = draw.oneIn(6) ? draw.of(0, 1, 63, 64, 128, -1, 0xffff_ffc0L) : 1 + draw.below(8);
         return KvmCall.CLEAR_DIRTY_LOG.op(
-                vm(), slot(), first, count, draw.of(-1, 0, 1, 0x55, 0xff), draw.oneIn(20) ? -1 - draw.below(8) : 0);
+                vm(), slot(), first, count, draw.of(-1, 0, 1, 0x55, 0xff), draw.oneIn(20) ? -1 - draw.below(UserPages.WILD_ADDRESSES) : 0);
     }
 
     Op enableCap() {
@@ -233,14 +233,14 @@ final class KvmDraws implements Supplier<Op> {
     Op wildIoctl() {
         long request = draw.of(
                 0x4020ae46, 0x40a0ae49, 0x4010ae42, 0xc018aec0L, 0xc040aed4L, 0x4020aed2, 0xc040aed5L, 0x4068aea3, 0, 0xaeff, 0x5401, 0xae99);
-        return KvmCall.WILD_IOCTL.op(file(), request, draw.of(-1, -2, -4, -5));
+        return KvmCall.WILD_IOCTL.op(file(), request, -1 - draw.below(UserPages.WILD_ADDRESSES));
     }
 
     Op guest() {
         long gpa = draw.oneIn(40) ? draw.of(0x5000_0000, 0xffff_fffcL, 0x3fff_fffeL) : draw.below(44) * PAGE;
         long within = draw.oneIn(12) ? draw.of(0xffd, 0xffe, 0xfff, 1, 3) : draw.of(0, 0, 0, 4, 8, 0x7fc, 0xff8, 0xffc);
         long from = draw.below(44) * PAGE + draw.of(0, 4, 0xff8);
-        return KvmCall.GUEST.op(vcpu(), draw.below(GuestCode.values().length), gpa + within, draw.below(1L << 32), from);
+        return KvmCall.GUEST.op(vcpu(), draw.below(GuestCode.count()), gpa + within, draw.below(1L << 32), from);
     }
 
     Op map() {

@@ -55,9 +55,7 @@ final class KvmGuests {
         struct = arena.allocate(64, 8);
         code = new UserArena(syscalls, Linux.PAGE_SIZE);
         page = code.allocate(Linux.PAGE_SIZE, Linux.PAGE_SIZE);
-        for (GuestCode each : GuestCode.values()) {
-            MemorySegment.copy(each.bytes(), 0, page, ValueLayout.JAVA_BYTE, each.offset(), each.bytes().length);
-        }
+        GuestCode.write(page);
         runBytes = syscalls.ioctl(files.get(KvmSession.SYSTEM), kvm.KVM_GET_VCPU_MMAP_SIZE(), 0L);
         runPlaces = reserve(0, (long) MOST_VCPUS * runBytes, 0);
         if (Linux.isError(runPlaces)) {
@@ -130,14 +128,14 @@ final class KvmGuests {
     Answer run(Op op) {
         int fd = files.get(op.operand(0));
         MemorySegment run = runs.get(op.operand(0));
-        GuestCode what = GuestCode.of(op.operand(1));
+        long start = CODE_GPA + GuestCode.offset(op.operand(1));
         regs.fill((byte) 0);
         kvm_regs.rax(regs, op.operand(3) & 0xffff_ffffL);
         kvm_regs.rbx(regs, op.operand(2) & 0xffff_ffffL);
         kvm_regs.rsi(regs, op.operand(4) & 0xffff_ffffL);
         kvm_regs.rdi(regs, op.operand(2) & 0xffff_ffffL);
         kvm_regs.rcx(regs, 3);
-        kvm_regs.rip(regs, CODE_GPA + what.offset());
+        kvm_regs.rip(regs, start);
         kvm_regs.rflags(regs, 2);
         int answer = syscalls.ioctl(fd, (int) kvm.KVM_SET_REGS(), regs);
         if (answer != 0 || run == null) {
@@ -146,7 +144,7 @@ final class KvmGuests {
         Answer.Builder values = Answer.with(0);
         for (int exit = 0; exit < MOST_EXITS && follow(fd, run, exit, values); exit++) {}
         syscalls.ioctl(fd, (int) kvm.KVM_GET_REGS(), regs);
-        return values.and("eip", kvm_regs.rip(regs) - CODE_GPA - what.offset())
+        return values.and("eip", kvm_regs.rip(regs) - start)
                 .and("eax", kvm_regs.rax(regs))
                 .and("ecx", kvm_regs.rcx(regs))
                 .build();
@@ -185,7 +183,7 @@ final class KvmGuests {
         MemorySegment data = kvm_run.mmio.data(mmio);
         if (write) {
             long value = data.get(ValueLayout.JAVA_LONG_UNALIGNED, 0);
-            values.and("data" + suffix, length >= 8 ? value : value & (1L << 8 * length) - 1);
+            values.and("data" + suffix, length >= 8 ? value : value & ((1L << (8 * length)) - 1));
         } else {
             data.set(ValueLayout.JAVA_LONG_UNALIGNED, 0, 0x1122_3344_5566_7788L + number * 0x0101_0101_0101_0101L);
         }

@@ -23,8 +23,9 @@ public final class UserPages implements AutoCloseable {
     /** Far below where kernels place mappings by themselves, so that nothing else moves into a hole. */
     private static final long HINT = 0x2000_0000_0000L;
 
+    /** None depends on how many bits of a user address the processor has: 47 or 56. */
     private static final long[] WILD = {
-        0, 0x1000, 0x7fff_ffff_f000L, 0x8000_0000_0000L, 0xffff_8880_0000_0000L, -PAGE, 0x1001, 0x7fff_ffff_e000L
+        0, 0x1000, 0x1001, 1L << 56, Long.MIN_VALUE, 0xffff_8880_0000_0000L, 0xffff_ffff_8000_0000L, -PAGE
     };
 
     private final Syscalls syscalls;

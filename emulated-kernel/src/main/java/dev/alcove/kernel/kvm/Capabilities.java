@@ -10,7 +10,6 @@ final class Capabilities {
     static final int EXIT_HYPERCALL = 201;
     static final int SPLIT_IRQCHIP = 121;
     static final int X2APIC_API = 129;
-    static final int MANUAL_DIRTY_LOG_PROTECT2 = 168;
     static final int HALT_POLL = 182;
     static final int MAX_VCPU_ID = 128;
     static final int MULTI_ADDRESS_SPACE = 118;
@@ -21,12 +20,6 @@ final class Capabilities {
 
     /** KVM_X2APIC_API_VALID_FLAGS. */
     static final long X2APIC_FLAGS = 3;
-
-    /** KVM_DIRTY_LOG_MANUAL_PROTECT_ENABLE. */
-    static final int DIRTY_LOG_MANUAL = 1;
-
-    /** KVM_DIRTY_LOG_MANUAL_CAPS: that, and KVM_DIRTY_LOG_INITIALLY_SET. */
-    static final int DIRTY_LOG_OPTIONS = 3;
 
     /** KVM_MAX_VCPUS. */
     static final int MOST_VCPUS = 1024;
@@ -59,7 +52,6 @@ final class Capabilities {
             case MULTI_ADDRESS_SPACE -> addressSpaces(vm);
             case MANUAL_DIRTY_LOG_PROTECT -> (int) DirtyLogs.MODES;
             case X2APIC_API -> (int) X2APIC_FLAGS;
-            case MANUAL_DIRTY_LOG_PROTECT2 -> DIRTY_LOG_OPTIONS;
             case HALT_POLL -> 1;
             case EXIT_HYPERCALL -> HYPERCALL_EXITS;
             case 233 -> vm == null || vm.hasPrivateMemory() ? (int) Vm.ATTRIBUTE_PRIVATE : 0;

@@ -16,7 +16,6 @@ final class Ioctl {
     static final int GET_EMULATED_CPUID = 0xc008ae09;
     static final int CREATE_VCPU = 0x0000ae41;
     static final int GET_DIRTY_LOG = 0x4010ae42;
-    static final int CLEAR_DIRTY_LOG = 0xc018aec0;
     static final int SET_USER_MEMORY_REGION = 0x4020ae46;
     static final int SET_USER_MEMORY_REGION2 = 0x40a0ae49;
     static final int SET_TSS_ADDR = 0x0000ae47;

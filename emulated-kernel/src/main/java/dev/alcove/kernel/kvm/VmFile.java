@@ -284,11 +284,6 @@ final class VmFile extends OpenFile {
     }
 
     @Override
-    public long seek(Task task, long offset, int whence) {
-        return 0;
-    }
-
-    @Override
     public boolean anonymous() {
         return true;
     }

@@ -30,6 +30,7 @@ import picocli.CommandLine.Command;
         },
         subcommands = {
             RunCommand.class,
+            ReplayCommand.class,
             DoctorCommand.class,
             ImagesCommand.class,
             FuzzCommand.class,
@@ -98,7 +99,7 @@ public final class Alcove implements Runnable {
     public void run() {
         CommandLine.Model.CommandSpec present = spec;
         if (present != null) {
-            throw new CommandLine.ParameterException(present.commandLine(), "which command? run, doctor or images");
+            throw new CommandLine.ParameterException(present.commandLine(), "which command? run, replay, doctor or images");
         }
     }
 }

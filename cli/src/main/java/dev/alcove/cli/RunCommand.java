@@ -6,7 +6,6 @@ import dev.alcove.kvm.Kvm;
 import dev.alcove.sys.AlcoveException;
 import dev.alcove.sys.BadInputException;
 import dev.alcove.sys.Syscalls;
-import dev.alcove.sys.TracingSyscalls;
 import dev.alcove.vmm.Coco;
 import dev.alcove.vmm.Machine;
 import dev.alcove.vmm.MachineConfig;
@@ -23,6 +22,7 @@ import java.io.UncheckedIOException;
 import java.nio.file.Files;
 import java.nio.file.InvalidPathException;
 import java.nio.file.Path;
+import java.util.List;
 import java.util.Objects;
 import java.util.Optional;
 import java.util.concurrent.Callable;
@@ -79,6 +79,8 @@ final class RunCommand implements Callable<Integer> {
         cut,
         page
     }
+
+    private static final int HOST_LACKS = 3;
 
     @CommandLine.Spec
     private CommandLine.Model.@Nullable CommandSpec spec;
@@ -143,7 +145,10 @@ final class RunCommand implements Callable<Integer> {
     @Option(names = "--check", description = "Check the invariants after every conversion, not only at the end.")
     private boolean check;
 
-    @Option(names = "--trace", paramLabel = "FILE", description = "Write every system call as a JSON line.")
+    @Option(
+            names = "--trace",
+            paramLabel = "FILE",
+            description = "Write every system call as a JSON line, for 'alcove replay'; FILE may be a pipe.")
     private @Nullable String trace;
 
     @Option(names = "--report", paramLabel = "FILE", description = "Write what happened as JSON.")
@@ -169,20 +174,19 @@ final class RunCommand implements Callable<Integer> {
                 .or(() -> guest.note().wantsEdu() ? Optional.of(new DeviceRequest.Edu()) : Optional.empty());
         try (OutputStream reportFile = report == null ? OutputStream.nullOutputStream() : create(report);
                 HostKernel host = chooseKernel(guest, wanted, errors)) {
-            RunReport result = traced(host, guest, wanted, errors);
+            List<String> command = Objects.requireNonNull(spec).commandLine().getParseResult().originalArgs();
+            RunTrace tracing = RunTrace.open(trace, host, wanted, command);
+            RunReport result = null;
+            Optional<String> failure = Optional.empty();
+            try {
+                result = run(host, tracing.syscalls(), guest, wanted, errors);
+            } finally {
+                failure = tracing.close(result == null ? null : result.exit());
+                failure.ifPresent(what -> Alcove.say(errors, what, null));
+            }
             RunReportJson.write(result, reportFile);
-            return result.exit().status();
-        }
-    }
-
-    /** Runs, with every system call written down where that is asked for. */
-    private RunReport traced(
-            HostKernel host, PvhImage guest, Optional<DeviceRequest> wanted, PrintWriter errors) {
-        if (trace == null) {
-            return run(host, host.syscalls(), guest, wanted, errors);
-        }
-        try (TracingSyscalls syscalls = new TracingSyscalls(host.syscalls(), create(trace))) {
-            return run(host, syscalls, guest, wanted, errors);
+            int status = result.exit().status();
+            return status == 0 && failure.isPresent() ? HOST_LACKS : status;
         }
     }
 

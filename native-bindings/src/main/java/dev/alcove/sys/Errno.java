@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 package dev.alcove.sys;
 
+import java.util.Set;
+
 /** Linux error numbers, as positive integers; names and messages come from jnr-constants. */
 public final class Errno {
     public static final int EPERM = 1;
@@ -46,6 +48,8 @@ public final class Errno {
     public static final int EALREADY = 114;
     public static final int EHWPOISON = 133;
 
+    private static final Set<String> SECOND_NAMES = Set.of("EWOULDBLOCK", "EDEADLOCK", "ENOTSUP");
+
     private Errno() {}
 
     /**
@@ -57,7 +61,7 @@ public final class Errno {
     public static String name(long errno) {
         long number = Math.abs(errno);
         for (var constant : jnr.constants.platform.linux.Errno.values()) {
-            if (constant.longValue() == number) {
+            if (constant.longValue() == number && !SECOND_NAMES.contains(constant.name())) {
                 return constant.name();
             }
         }

@@ -44,9 +44,14 @@ final class FieldRules {
     /**
      * What holds for a field.
      *
-     * @param reason why it is not compared; empty where it is
+     * @param reason why it, or a part of it, is not compared; empty where it is
+     * @param ignored bits that are not compared
      */
-    record Rule(Role role, String reason) {}
+    record Rule(Role role, String reason, long ignored) {
+        Rule(Role role, String reason) {
+            this(role, reason, 0);
+        }
+    }
 
     /**
      * A field that points to an array, which is recorded as the field's name with a star.
@@ -88,10 +93,11 @@ final class FieldRules {
         iommufd();
         vfio();
         dmabuf();
-        reason("fstat", MACHINE, "the file system's numbers", "st_dev", "st_ino", "st_uid", "st_gid", "st_rdev",
-                "st_blksize");
-        reason("fstat", MACHINE, "how much was touched, and when", "st_blocks", "st_atim", "st_mtim", "st_ctim");
-        rule("poll", DESCRIPTOR, "fd");
+        reason("fstat", MACHINE, "the file system's numbers", "stat.st_dev", "stat.st_ino", "stat.st_uid", "stat.st_gid",
+                "stat.st_rdev", "stat.st_blksize");
+        reason("fstat", MACHINE, "how much was touched, and when", "stat.st_blocks", "stat.st_atim",
+                "stat.st_mtim", "stat.st_ctim");
+        rule("poll", DESCRIPTOR, "pollfds.fd");
     }
 
     private void kvm() {
@@ -124,6 +130,10 @@ final class FieldRules {
                 "XSAVE2", "XCRS", "ONE_REG", "IRQCHIP", "PIT", "PIT2")) {
             put("KVM_GET_" + name, ALL, new Rule(GUEST, "the guest's, which is not run again"));
         }
+        String vendors = "VT-x and AMD-V hold types of segments in different ways after a reset";
+        put("KVM_GET_SREGS", "cs.type", new Rule(GUEST, vendors, 1));
+        put("KVM_GET_SREGS", "ss.type", new Rule(GUEST, vendors, 1));
+        put("KVM_GET_SREGS", "tr.type", new Rule(GUEST, vendors, 8));
         put("KVM_TRANSLATE", ALL, new Rule(GUEST, "the guest's page tables, which are not made again"));
     }
 
@@ -181,6 +191,8 @@ final class FieldRules {
                 "VFIO_DEVICE_FEATURE", "VFIO_DEVICE_GET_PCI_HOT_RESET_INFO")) {
             put(name, ALL, new Rule(DEVICE, "what the device has"));
         }
+        put("VFIO_DEVICE_GET_INFO", "flags", new Rule(DEVICE, "whether a device can be reset depends on its slot",
+                vfio.VFIO_DEVICE_FLAGS_RESET()));
         reason("VFIO_DEVICE_FEATURE", DEVICE, "what the device has", ANSWER);
         rule("VFIO_DEVICE_SET_IRQS", DESCRIPTORS, "data");
         rule("VFIO_DEVICE_PCI_HOT_RESET", DESCRIPTOR, "group_fds");

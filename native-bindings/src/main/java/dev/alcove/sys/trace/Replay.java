@@ -9,7 +9,8 @@ import dev.alcove.sys.MissingFeatureException;
 import dev.alcove.sys.Syscalls;
 import java.lang.foreign.Arena;
 import java.lang.foreign.MemorySegment;
-import java.util.LinkedHashMap;
+import java.util.Arrays;
+import java.util.HexFormat;
 import java.util.Map;
 import java.util.Objects;
 import java.util.function.Consumer;
@@ -26,10 +27,6 @@ import static java.lang.foreign.ValueLayout.JAVA_LONG;
  */
 public final class Replay implements AutoCloseable {
     private static final long NOWHERE_BYTES = 1L << 36;
-    private static final int REGION_SHIFT = 40;
-    private static final int CONFIG_REGION = 7;
-    private static final int BARS = 0x10;
-    private static final int BARS_END = 0x28;
 
     private final Syscalls kernel;
     private final ReplayOptions options;
@@ -225,7 +222,7 @@ public final class Replay implements AutoCloseable {
         long recorded = line.answer();
         Role role = answerRole(line, call, ioctl);
         boolean named = role.translated() && !Linux.isError(recorded) && !Linux.isError(answer);
-        if (!named && recorded != answer && isCompared(role)) {
+        if (!named && recorded != answer && comparison().counts(role)) {
             lacks(line, call, answer);
             differs(line, FieldRules.ANSWER, Comparison.answer(recorded), Comparison.answer(answer));
         } else if (call == Call.IOCTL && !ready.argumentBefore().isEmpty()) {
@@ -251,13 +248,8 @@ public final class Replay implements AutoCloseable {
         return copies ? Role.DESCRIPTOR : call.answer();
     }
 
-    private boolean isCompared(Role role) {
-        return switch (role) {
-            case MACHINE -> false;
-            case DEVICE -> options.sameDevices();
-            case GUEST -> !guestRan;
-            default -> true;
-        };
+    private Comparison comparison() {
+        return new Comparison(rules, options.sameDevices(), !guestRan);
     }
 
     private void lacks(TraceLine line, Call call, long answer) {
@@ -288,11 +280,13 @@ public final class Replay implements AutoCloseable {
             Role role = rules.field(ioctl, name, recordedBefore).role();
             if (role.translated() && role != Role.DESCRIPTORS && written) {
                 learn(role, (int) line.number("fd"), recorded.get(name), value, name);
-            } else if (isCompared(role)) {
-                Comparison.trees(
+            } else {
+                comparison().fields(
+                        ioctl,
                         name,
                         translation.tree(ioctl, name, recorded.get(name), recordedBefore),
                         value,
+                        recordedBefore,
                         (path, was, is) -> differs(line, path, was, is));
             }
         }
@@ -318,34 +312,36 @@ public final class Replay implements AutoCloseable {
             long answer) {
         Map<String, @Nullable Object> out = ready.outputs(answer);
         for (Parameter parameter : call.parameters()) {
-            Object recorded = line.out().get(parameter.name());
-            if (recorded == null || !isCompared(parameter.role())) {
+            String name = parameter.name();
+            Object recorded = line.out().get(name);
+            Object replayed = out.get(name);
+            if (recorded == null || !comparison().counts(parameter.role())) {
                 continue;
             }
-            Object replayed = out.get(parameter.name());
             if (call == Call.PREAD && isVfioDevice(file)) {
-                if (isComparedRegion(line.number("offset"))) {
-                    Comparison.trees("config[" + Values.hex(line.number("offset") & 0xfff) + "]", recorded, replayed,
-                            (path, was, is) -> differs(line, path, was, is));
-                }
+                comparePci(line, Values.bytes(recorded, name), Values.bytes(replayed, name));
             } else {
-                Map<String, @Nullable Object> visible = new LinkedHashMap<>();
-                String name = parameter.name();
-                visible.put(name, translation.tree(call.text(), name, recorded, Map.of()));
-                Comparison.trees("", visible, Map.of(name, Objects.requireNonNullElse(replayed, "")), (path, was, is) -> {
-                    String field = path.substring(path.indexOf('.') + 1);
-                    if (isCompared(rules.field(call.text(), field.replaceAll("\\[.*", ""), Map.of()).role())) {
-                        differs(line, path, was, is);
-                    }
-                });
+                comparison().fields(
+                        call.text(),
+                        name,
+                        translation.tree(call.text(), name, recorded, Map.of()),
+                        replayed,
+                        Map.of(),
+                        (path, was, is) -> differs(line, path, was, is));
             }
         }
     }
 
-    /** Registers are the device's business, and where its BARs are is the machine's: the rest of config space counts. */
-    private static boolean isComparedRegion(long offset) {
-        long at = offset & (1L << REGION_SHIFT) - 1;
-        return offset >>> REGION_SHIFT == CONFIG_REGION && (at < BARS || at >= BARS_END);
+    private void comparePci(TraceLine line, byte[] recorded, byte[] replayed) {
+        long offset = line.number("offset");
+        if (ConfigSpace.isMet(offset)
+                && !Arrays.equals(ConfigSpace.compared(offset, recorded), ConfigSpace.compared(offset, replayed))) {
+            differs(line, ConfigSpace.name(offset), hex(recorded), hex(replayed));
+        }
+    }
+
+    private static String hex(byte[] bytes) {
+        return HexFormat.of().formatHex(bytes);
     }
 
     /**

@@ -114,7 +114,7 @@ final class ReplayCall {
         MemorySegment memory = memory(recorded.size() * Parameter.POLLFD.byteSize());
         for (int i = 0; i < recorded.size(); i++) {
             StructTree.write(
-                    names.struct(call.text(), Values.map(recorded.get(i), name)),
+                    Objects.requireNonNull(names.tree(call.text(), name, recorded.get(i), Map.of())),
                     memory.asSlice(i * Parameter.POLLFD.byteSize(), Parameter.POLLFD.byteSize()),
                     Parameter.POLLFD);
         }

@@ -49,14 +49,21 @@ public final class Alcove implements Runnable {
         System.exit(execute(arguments, errors));
     }
 
+    /** {@link #execute(String[], PrintWriter, PrintWriter)} with the process's own standard output. */
+    static int execute(String[] arguments, PrintWriter errors) {
+        return execute(arguments, new PrintWriter(System.out, true, Charset.defaultCharset()), errors);
+    }
+
     /**
      * Runs the command.
      *
+     * @param out gets what a command prints, but for a guest's console
      * @param errors gets what goes wrong
      * @return the exit status
      */
-    static int execute(String[] arguments, PrintWriter errors) {
+    static int execute(String[] arguments, PrintWriter out, PrintWriter errors) {
         CommandLine line = new CommandLine(new Alcove());
+        line.setOut(out);
         line.setErr(errors);
         line.setCaseInsensitiveEnumValuesAllowed(true);
         line.setExecutionExceptionHandler((error, command, _) -> report(error, command));

@@ -10,8 +10,6 @@ import dev.alcove.sys.trace.ReplayOptions;
 import dev.alcove.sys.trace.ReplayResult;
 import dev.alcove.sys.trace.TraceHeader;
 import dev.alcove.sys.trace.TraceReader;
-import java.io.FileDescriptor;
-import java.io.FileInputStream;
 import java.io.IOException;
 import java.io.InputStream;
 import java.io.PrintWriter;
@@ -51,31 +49,16 @@ final class ReplayCommand implements Callable<Integer> {
         emulated
     }
 
-    /** The values of {@code --profile}. */
-    enum ProfileChoice {
-        linux6_12("6.12", KernelProfile.linux6_12()),
-        linux6_18("6.18", KernelProfile.linux6_18()),
-        linux7_2("7.2", KernelProfile.linux7_2());
-
-        private final String label;
-        private final KernelProfile profile;
-
-        ProfileChoice(String label, KernelProfile profile) {
-            this.label = label;
-            this.profile = profile;
-        }
-
-        /** For picocli. */
-        static final class Converter implements CommandLine.ITypeConverter<ProfileChoice> {
-            @Override
-            public ProfileChoice convert(String text) {
-                for (ProfileChoice choice : values()) {
-                    if (choice.label.equals(text)) {
-                        return choice;
-                    }
-                }
-                throw new CommandLine.TypeConversionException("'" + text + "' is not 6.12, 6.18 or 7.2");
-            }
+    /** For {@code --profile}. */
+    static final class ProfileConverter implements CommandLine.ITypeConverter<KernelProfile> {
+        @Override
+        public KernelProfile convert(String text) {
+            return switch (text) {
+                case "6.12" -> KernelProfile.linux6_12();
+                case "6.18" -> KernelProfile.linux6_18();
+                case "7.2" -> KernelProfile.linux7_2();
+                default -> throw new CommandLine.TypeConversionException("'" + text + "' is not 6.12, 6.18 or 7.2");
+            };
         }
     }
 
@@ -96,10 +79,10 @@ final class ReplayCommand implements Callable<Integer> {
     @Option(
             names = "--profile",
             paramLabel = "RELEASE",
-            converter = ProfileChoice.Converter.class,
+            converter = ProfileConverter.class,
             description = "What the emulated kernel emulates: 6.12, 6.18 or 7.2 (default: what is next to the recorded"
                     + " release).")
-    private @Nullable ProfileChoice profile;
+    private @Nullable KernelProfile profile;
 
     @Option(names = "--json", description = "Print differences as JSON lines, and the sums as the last one.")
     private boolean json;
@@ -129,7 +112,7 @@ final class ReplayCommand implements Callable<Integer> {
 
     private InputStream open() {
         if (file.equals("-")) {
-            return new FileInputStream(FileDescriptor.in);
+            return System.in;
         }
         try {
             return Files.newInputStream(Path.of(file));
@@ -146,7 +129,7 @@ final class ReplayCommand implements Callable<Integer> {
 
     private ReplayResult onEmulated(TraceReader trace, ReplayReport report) {
         TraceHeader header = trace.header();
-        KernelProfile chosen = profile == null ? ReplayHost.profile(header.release()) : profile.profile;
+        KernelProfile chosen = profile == null ? ReplayHost.profile(header.release()) : profile;
         try (ReplayHost host = ReplayHost.create(header, chosen)) {
             ReplayOptions options = new ReplayOptions(host.paths(), host.sameDevices(), false, LONGEST_CALL);
             return replay(host.process(), options, trace, report, "emulated " + chosen.release());

@@ -2,6 +2,7 @@
 package dev.alcove.cli;
 
 import dev.alcove.images.TestVmImage;
+import dev.alcove.sys.Syscalls;
 import dev.alcove.vmm.Coco;
 import dev.alcove.vmm.Machine;
 import dev.alcove.vmm.MachineConfig;
@@ -10,9 +11,11 @@ import dev.alcove.vmm.VmOutcome;
 import dev.alcove.vmm.loader.PvhImage;
 import java.io.ByteArrayOutputStream;
 import java.nio.charset.StandardCharsets;
+import java.nio.file.Path;
 import java.time.Duration;
 import java.util.List;
 import java.util.Optional;
+import org.jspecify.annotations.Nullable;
 
 /**
  * What one run of a built-in image on the emulated kernel did.
@@ -56,21 +59,32 @@ record ImageRun(
         }
 
         ImageRun run() {
+            return run(null);
+        }
+
+        /** @param trace gets every system call; null for none */
+        ImageRun run(@Nullable Path trace) {
             Optional<DeviceRequest> device = edu ? Optional.of(new DeviceRequest.Edu()) : Optional.empty();
             ByteArrayOutputStream console = new ByteArrayOutputStream();
             try (EmulatedHost host = EmulatedHost.create(device)) {
+                RunTrace tracing = RunTrace.open(
+                        trace == null ? null : trace.toString(), host, device, List.of("run", image));
                 MachineConfig config = new MachineConfig(
                         PvhImage.parse(TestVmImage.find(image).orElseThrow().elf()),
                         64 << 20,
                         cpus,
                         coco,
-                        device.map(d -> d.find(host.syscalls())),
+                        device.map(d -> d.find(tracing.syscalls())),
                         map,
                         check,
                         host.view(),
                         (append + " cpus=" + cpus).strip(),
                         console);
-                ImageRun run = run(host, config, console);
+                ImageRun run = run(host, tracing.syscalls(), config, console);
+                tracing.close(new RunReport.Exit(run.outcome.reason(), run.outcome.status()))
+                        .ifPresent(failure -> {
+                            throw new IllegalStateException(failure);
+                        });
                 return new ImageRun(
                         run.outcome,
                         run.output,
@@ -82,8 +96,9 @@ record ImageRun(
             }
         }
 
-        private static ImageRun run(EmulatedHost host, MachineConfig config, ByteArrayOutputStream console) {
-            try (Machine machine = Machine.create(host.syscalls(), config)) {
+        private static ImageRun run(
+                EmulatedHost host, Syscalls syscalls, MachineConfig config, ByteArrayOutputStream console) {
+            try (Machine machine = Machine.create(syscalls, config)) {
                 VmOutcome outcome = machine.run(TIMEOUT);
                 return new ImageRun(
                         outcome,

@@ -20,6 +20,7 @@ import static dev.alcove.sys.trace.Parameter.Kind.TEXT;
  * The system calls: name, parameters, what the answer stands for, and how to make the call. Recording and replay go by
  * this table; the ioctls' structs are in {@link dev.alcove.sys.Ioctls} and {@link FieldRules}.
  */
+@SuppressWarnings("ImmutableEnumChecker") // it is: the functions have no state, the lists are copies
 enum Call {
     OPEN("open", Role.DESCRIPTOR, (k, a) -> k.open(text(a, 0), word(a, 1), word(a, 2)),
             new Parameter("path", TEXT, Role.PATH), number("flags"), number("mode")),

@@ -126,7 +126,8 @@ public final class Replay implements AutoCloseable {
     }
 
     private static boolean hasFile(Call call) {
-        return !call.parameters().isEmpty() && call.parameters().getFirst().name().equals("fd") || call == Call.MMAP;
+        return call == Call.MMAP
+                || (!call.parameters().isEmpty() && call.parameters().getFirst().name().equals("fd"));
     }
 
     private ReplayCall.Named named(TraceLine line) {
@@ -414,7 +415,7 @@ public final class Replay implements AutoCloseable {
             for (int at = 0; at < data.length; at += Integer.BYTES) {
                 int fd = 0;
                 for (int i = 0; i < Integer.BYTES && at + i < data.length; i++) {
-                    fd |= Byte.toUnsignedInt(data[at + i]) << 8 * i;
+                    fd |= Byte.toUnsignedInt(data[at + i]) << (8 * i);
                 }
                 names.drive(fd);
             }

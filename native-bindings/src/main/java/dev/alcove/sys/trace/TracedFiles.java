@@ -36,14 +36,14 @@ final class TracedFiles {
     }
 
     /** A mapping that may be read, so that a pointer into it can be followed. */
-    private record Readable(long address, long length) {}
+    private record Range(long address, long length) {}
 
     /** What a vCPU shares. */
     record RunPages(long address, long length) {}
 
     private final Map<Integer, File> files = new ConcurrentHashMap<>();
     private final Map<Integer, RunPages> runPages = new ConcurrentHashMap<>();
-    private final ConcurrentSkipListMap<Long, Readable> readable = new ConcurrentSkipListMap<>();
+    private final ConcurrentSkipListMap<Long, Range> readable = new ConcurrentSkipListMap<>();
 
     @Nullable File file(int fd) {
         return files.get(fd);
@@ -80,7 +80,7 @@ final class TracedFiles {
         if (file != null && file.isVcpu()) {
             runPages.put(fd, new RunPages(address, length));
         } else if (file == null && (protection & Linux.PROT_READ) != 0) {
-            readable.put(address, new Readable(address, length));
+            readable.put(address, new Range(address, length));
         }
     }
 
@@ -92,7 +92,7 @@ final class TracedFiles {
 
     /** Whether a range lies in one anonymous mapping that may be read. */
     boolean isReadable(long address, long length) {
-        Map.Entry<Long, Readable> at = readable.floorEntry(address);
+        Map.Entry<Long, Range> at = readable.floorEntry(address);
         return at != null && length >= 0 && address - at.getValue().address <= at.getValue().length - length;
     }
 

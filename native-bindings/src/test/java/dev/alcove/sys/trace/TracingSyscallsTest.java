@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-package dev.alcove.sys;
+package dev.alcove.sys.trace;
 
 import com.fasterxml.jackson.core.JsonFactory;
 import com.fasterxml.jackson.core.JsonParser;
@@ -7,7 +7,12 @@ import com.fasterxml.jackson.core.JsonToken;
 import dev.alcove.bindings.iommufd.iommu_ioas_map;
 import dev.alcove.bindings.iommufd.iommufd;
 import dev.alcove.bindings.kvm.kvm;
+import dev.alcove.bindings.kvm.kvm_cpuid2;
 import dev.alcove.bindings.kvm.kvm_userspace_memory_region2;
+import dev.alcove.sys.Errno;
+import dev.alcove.sys.FaultInjectingSyscalls;
+import dev.alcove.sys.HostSyscalls;
+import dev.alcove.sys.Linux;
 import java.io.ByteArrayOutputStream;
 import java.io.IOException;
 import java.io.OutputStream;
@@ -16,10 +21,12 @@ import java.lang.foreign.Arena;
 import java.lang.foreign.MemorySegment;
 import java.nio.charset.StandardCharsets;
 import java.util.ArrayList;
+import java.util.HashSet;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.Objects;
+import java.util.Set;
 import org.junit.jupiter.api.Test;
 
 import static java.lang.foreign.ValueLayout.JAVA_BYTE;
@@ -30,11 +37,22 @@ import static org.junit.jupiter.api.Assertions.assertTrue;
 
 class TracingSyscallsTest {
     private final ByteArrayOutputStream out = new ByteArrayOutputStream();
-    private final TracingSyscalls syscalls = new TracingSyscalls(new HostSyscalls(), out);
+    private static final TraceHeader HEADER =
+            new TraceHeader("linux", "1.2.3", List.of("run", "x"), 0, Linux.RLIM_INFINITY, List.of());
 
-    /** Every line by itself is one JSON object. */
+    private final TracingSyscalls syscalls = new TracingSyscalls(new HostSyscalls(), out, HEADER);
+
+    /** The calls. Every line by itself is one JSON object, the first is the header, the last one counts. */
     private List<Map<String, Object>> lines() throws IOException {
         syscalls.close();
+        List<Map<String, Object>> all = allLines();
+        assertEquals("1", all.getFirst().get("alcove-trace"));
+        assertEquals("1.2.3", all.getFirst().get("release"));
+        assertEquals(Integer.toString(all.size() - 2), all.getLast().get("end"));
+        return all.subList(1, all.size() - 1);
+    }
+
+    private List<Map<String, Object>> allLines() throws IOException {
         List<Map<String, Object>> lines = new ArrayList<>();
         for (String line : out.toString(StandardCharsets.UTF_8).lines().toList()) {
             try (JsonParser parser = new JsonFactory().createParser(line)) {
@@ -89,6 +107,7 @@ class TracingSyscallsTest {
         List<Map<String, Object>> lines = lines();
         assertEquals(7, lines.size());
         assertEquals("/dev/null", lines.get(0).get("path"));
+        assertEquals("/dev/null", lines.get(4).get("file"));
         assertEquals("12ab", lines.get(1).get("buffer"));
         assertEquals("2", lines.get(1).get("answer"));
         assertEquals("/dev/null", lines.get(3).get("file"));
@@ -117,8 +136,9 @@ class TracingSyscallsTest {
         assertEquals("KVM_SET_USER_MEMORY_REGION2", lines.get(0).get("request"));
         Map<String, Object> region = nested(lines.get(0), "arg");
         assertEquals("3", region.get("slot"));
-        assertEquals("18446744073709547520", region.get("guest_phys_addr"));
-        assertEquals(14, ((List<?>) Objects.requireNonNull(region.get("pad2"))).size());
+        assertEquals("0xfffffffffffff000", region.get("guest_phys_addr"));
+        assertEquals("0x0", region.get("userspace_addr"));
+        assertEquals(List.of(), region.get("pad2"));
         assertEquals("IOMMU_IOAS_MAP", lines.get(1).get("request"));
         assertEquals("4096", nested(lines.get(1), "arg").get("iova"));
         assertEquals("00000000", lines.get(2).get("arg"));
@@ -126,11 +146,11 @@ class TracingSyscallsTest {
     }
 
     @Test
-    void aChangedStructIsShownBeforeAndAfter() throws IOException {
+    void whatACallChangesIsShownBesideWhatItWasAsked() throws IOException {
         ByteArrayOutputStream written = new ByteArrayOutputStream();
         FaultInjectingSyscalls kernel = new FaultInjectingSyscalls(new HostSyscalls());
         try (Arena arena = Arena.ofConfined();
-                TracingSyscalls tracing = new TracingSyscalls(kernel, written)) {
+                TracingSyscalls tracing = new TracingSyscalls(kernel, written, HEADER)) {
             MemorySegment map = iommu_ioas_map.allocate(arena);
             kernel.failNth(
                     call -> {
@@ -142,8 +162,66 @@ class TracingSyscallsTest {
             tracing.ioctl(-1, iommufd.IOMMU_IOAS_MAP(), map);
         }
         String line = written.toString(StandardCharsets.UTF_8);
-        assertTrue(line.contains("\"arg\":{") && line.contains("\"out\":{"), line);
-        assertTrue(line.contains("\"iova\":28672"), line);
+        assertTrue(line.contains("\"length\":0,\"iova\":0}"), line);
+        assertTrue(line.contains("\"out\":{\"iova\":28672}"), line);
+    }
+
+    @Test
+    void arraysBehindAStructAreElementsByName() throws IOException {
+        try (Arena arena = Arena.ofConfined()) {
+            MemorySegment table = arena.allocate(kvm_cpuid2.sizeof() + 3 * 40);
+            kvm_cpuid2.nent(table, 3);
+            table.set(java.lang.foreign.ValueLayout.JAVA_INT, kvm_cpuid2.sizeof() + 40, 7); // the second's function
+            syscalls.ioctl(-1, (int) kvm.KVM_SET_CPUID2(), table);
+        }
+        Map<String, Object> line = lines().getFirst();
+        assertEquals("128", line.get("size"));
+        List<?> entries = (List<?>) Objects.requireNonNull(nested(line, "arg").get("entries"));
+        assertEquals(2, entries.size());
+        assertEquals("7", ((Map<?, ?>) entries.get(1)).get("function"));
+    }
+
+    @Test
+    void whatACallReadsIsThereInFull() throws IOException {
+        int file = syscalls.memfdCreate("f", 0);
+        try (Arena arena = Arena.ofConfined()) {
+            MemorySegment much = arena.allocate(10_000).fill((byte) 0xa5);
+            assertEquals(10_000, syscalls.pwrite(file, much, 0));
+            assertEquals(3, syscalls.pread(file, much.fill((byte) 'x'), 9_997));
+        }
+        syscalls.close(file);
+        List<Map<String, Object>> lines = lines();
+        assertEquals("a5".repeat(10_000), lines.get(1).get("buffer"));
+        assertEquals("memfd:f", lines.get(1).get("file"));
+        assertEquals("10000", lines.get(2).get("size"));
+        assertEquals("a5a5a5", nested(lines.get(2), "out").get("buffer"));
+    }
+
+    /** A number is given up when close begins, so that the line of who gets it next comes behind. */
+    @Test
+    void numbersAreTakenAgainBehindTheirClose() throws Exception {
+        List<Thread> threads = new ArrayList<>();
+        for (int i = 0; i < 4; i++) {
+            threads.add(Thread.ofPlatform().name("t").start(() -> {
+                for (int round = 0; round < 200; round++) {
+                    syscalls.close(syscalls.eventfd(0, 0));
+                }
+            }));
+        }
+        for (Thread thread : threads) {
+            thread.join();
+        }
+        Set<Object> open = new HashSet<>();
+        Set<Object> names = new HashSet<>();
+        for (Map<String, Object> line : lines()) {
+            names.add(line.get("thread"));
+            if (Objects.equals(line.get("call"), "eventfd")) {
+                assertTrue(open.add(line.get("answer")), line.toString());
+            } else {
+                assertTrue(open.remove(line.get("fd")), line.toString());
+            }
+        }
+        assertEquals(Set.of("t", "t#2", "t#3", "t#4"), names);
     }
 
     @Test
@@ -172,7 +250,7 @@ class TracingSyscallsTest {
                 throw new IOException("no space left");
             }
         };
-        TracingSyscalls tracing = new TracingSyscalls(new HostSyscalls(), full);
+        TracingSyscalls tracing = new TracingSyscalls(new HostSyscalls(), full, HEADER);
         for (int i = 0; i < 10_000; i++) {
             assertTrue(tracing.getpid() > 0);
         }

@@ -191,8 +191,6 @@ final class FieldRules {
                 "VFIO_DEVICE_FEATURE", "VFIO_DEVICE_GET_PCI_HOT_RESET_INFO")) {
             put(name, ALL, new Rule(DEVICE, "what the device has"));
         }
-        put("VFIO_DEVICE_GET_INFO", "flags", new Rule(DEVICE, "whether a device can be reset depends on its slot",
-                vfio.VFIO_DEVICE_FLAGS_RESET()));
         reason("VFIO_DEVICE_FEATURE", DEVICE, "what the device has", ANSWER);
         rule("VFIO_DEVICE_SET_IRQS", DESCRIPTORS, "data");
         rule("VFIO_DEVICE_PCI_HOT_RESET", DESCRIPTOR, "group_fds");

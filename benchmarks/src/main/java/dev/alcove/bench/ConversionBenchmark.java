@@ -89,7 +89,7 @@ public class ConversionBenchmark {
         IommuDevice device = kernel.iommu().newGroup().addDevice(0x10);
         context = kernel.iommufd().contexts().getFirst();
         deviceId = context.bindDevice(device);
-        if (context.attach(deviceId, ioas.id()) < 0) {
+        if (context.attach(deviceId, 0, ioas.id()) < 0) {
             throw new IllegalStateException("the device cannot be attached");
         }
         mapper = new VfioDmaMapper(mapping);
@@ -102,6 +102,7 @@ public class ConversionBenchmark {
     @TearDown(Level.Trial)
     public void stop() {
         mapper.close();
+        context.detach(deviceId, 0);
         context.unbind(deviceId);
         iommu.close();
         memory.close();

@@ -2,6 +2,7 @@
 package dev.alcove.contract;
 
 import dev.alcove.bindings.iommufd.iommu_destroy;
+import dev.alcove.bindings.iommufd.iommu_fault_alloc;
 import dev.alcove.bindings.iommufd.iommu_hwpt_alloc;
 import dev.alcove.bindings.iommufd.iommu_ioas_alloc;
 import dev.alcove.bindings.iommufd.iommu_ioas_allow_iovas;
@@ -18,9 +19,11 @@ import dev.alcove.bindings.vfio.vfio_device_bind_iommufd;
 import dev.alcove.bindings.vfio.vfio_device_detach_iommufd_pt;
 import dev.alcove.bindings.vfio.vfio_iommu_type1_dma_map;
 import dev.alcove.bindings.vfio.vfio_iommu_type1_dma_unmap;
+import dev.alcove.sys.Errno;
 import dev.alcove.sys.Linux;
 import dev.alcove.sys.Syscalls;
 import dev.alcove.sys.UserArena;
+import dev.alcove.sys.UserMappings;
 import java.lang.foreign.Arena;
 import java.lang.foreign.MemorySegment;
 import java.lang.foreign.ValueLayout;
@@ -28,6 +31,7 @@ import java.util.ArrayList;
 import java.util.List;
 
 import static dev.alcove.contract.Checks.ok;
+import static org.junit.jupiter.api.Assertions.assertEquals;
 
 /** A process with /dev/iommu open: each call answers what the kernel answered, a result or a negated errno. */
 final class IommufdClient implements AutoCloseable {
@@ -46,13 +50,23 @@ final class IommufdClient implements AutoCloseable {
     static final int OPTION = 0x87;
     static final int VFIO_IOAS = 0x88;
     static final int HWPT_ALLOC = 0x89;
+    static final int HW_INFO = 0x8a;
+    static final int SET_DIRTY_TRACKING = 0x8b;
+    static final int GET_DIRTY_BITMAP = 0x8c;
+    static final int HWPT_INVALIDATE = 0x8d;
+    static final int FAULT_QUEUE_ALLOC = 0x8e;
     static final int MAP_FILE = 0x8f;
+    static final int VIOMMU_ALLOC = 0x90;
+    static final int VDEVICE_ALLOC = 0x91;
+    static final int CHANGE_PROCESS = 0x92;
+    static final int VEVENTQ_ALLOC = 0x93;
+    static final int HW_QUEUE_ALLOC = 0x94;
 
     private final KernelUnderTest kernel;
     private final Syscalls sys;
     private final Arena arena = Arena.ofConfined();
     private final UserArena user;
-    private final List<Integer> devices = new ArrayList<>();
+    private final List<Integer> files = new ArrayList<>();
     private final List<long[]> mappings = new ArrayList<>();
     private boolean closed;
     final int fd;
@@ -78,6 +92,37 @@ final class IommufdClient implements AutoCloseable {
     /** A native ioctl by its number. */
     long call(int number, MemorySegment struct) {
         return sys.ioctl(fd, 0x3b00 | number, struct);
+    }
+
+    /** Whether the kernel knows a native ioctl: if so, no struct of length 0 will do. */
+    boolean has(int number) {
+        return call(number, struct(0x40).fill((byte) 0)) != -Errno.ENOTTY;
+    }
+
+    /** Skips the test where the kernel does not know a native ioctl. */
+    void needs(int number, String name) {
+        kernel.needs(name, has(number) ? 0 : -Errno.ENOTTY);
+    }
+
+    /** A native ioctl whose struct lies in memory that can be read but not written. */
+    long callReadOnly(int number, MemorySegment struct) {
+        int file = Checks.fd(sys.memfdCreate("request", Linux.MFD_CLOEXEC));
+        ok(sys.ftruncate(file, Linux.PAGE_SIZE));
+        assertEquals(struct.byteSize(), sys.pwrite(file, struct, 0));
+        long page = ok(sys.mmap(0, Linux.PAGE_SIZE, Linux.PROT_READ, Linux.MAP_SHARED, file, 0));
+        long answer = sys.ioctl(fd, 0x3b00 | number, page);
+        sys.munmap(page, Linux.PAGE_SIZE);
+        sys.close(file);
+        return answer;
+    }
+
+    /** A native ioctl whose struct ends where memory ends, whatever length it claims. */
+    long callAtTheEndOfMemory(int number, MemorySegment struct) {
+        long page = memory(2);
+        ok(sys.munmap(page + Linux.PAGE_SIZE, Linux.PAGE_SIZE));
+        long start = page + Linux.PAGE_SIZE - struct.byteSize();
+        UserMappings.segment(start, struct.byteSize()).copyFrom(struct);
+        return sys.ioctl(fd, 0x3b00 | number, start);
     }
 
     long ioas() {
@@ -189,12 +234,28 @@ final class IommufdClient implements AutoCloseable {
     }
 
     long hwpt(int flags, long device, long parent) {
+        return hwpt(flags, device, parent, 0);
+    }
+
+    long hwpt(int flags, long device, long parent, long faults) {
         MemorySegment struct = struct(iommu_hwpt_alloc.sizeof());
+        iommu_hwpt_alloc.fault_id(struct, (int) faults);
         iommu_hwpt_alloc.flags(struct, flags);
         iommu_hwpt_alloc.dev_id(struct, (int) device);
         iommu_hwpt_alloc.pt_id(struct, (int) parent);
         long error = call(HWPT_ALLOC, struct);
         return error < 0 ? error : iommu_hwpt_alloc.out_hwpt_id(struct);
+    }
+
+    /** A fault queue's object and its file, which is closed at the end. */
+    record FaultQueue(long id, int fd) {}
+
+    FaultQueue faultQueue() {
+        MemorySegment struct = struct(iommu_fault_alloc.sizeof());
+        ok(call(FAULT_QUEUE_ALLOC, struct));
+        int queue = iommu_fault_alloc.out_fault_fd(struct);
+        files.add(queue);
+        return new FaultQueue(iommu_fault_alloc.out_fault_id(struct), queue);
     }
 
     long type1Map(int flags, long address, long length, long iova) {
@@ -233,7 +294,7 @@ final class IommufdClient implements AutoCloseable {
     /** Opens the first VFIO device; skips the test where there is none. Answers its descriptor. */
     int openDevice() {
         int device = kernel.open("/dev/vfio/devices/vfio0");
-        devices.add(device);
+        files.add(device);
         return device;
     }
 
@@ -254,21 +315,44 @@ final class IommufdClient implements AutoCloseable {
         return error < 0 ? error : vfio_device_attach_iommufd_pt.pt_id(struct);
     }
 
+    /** Attaches with a PASID; answers the id of the page table. */
+    long attachPasid(int device, int pasid, long pt) {
+        MemorySegment struct = struct(16);
+        vfio_device_attach_iommufd_pt.flags(struct, 1);
+        vfio_device_attach_iommufd_pt.pt_id(struct, (int) pt);
+        vfio_device_attach_iommufd_pt.pasid(struct, pasid);
+        long error = sys.ioctl(device, 0x3b77, struct);
+        return error < 0 ? error : vfio_device_attach_iommufd_pt.pt_id(struct);
+    }
+
+    long detachPasid(int device, int pasid) {
+        MemorySegment struct = struct(12);
+        vfio_device_detach_iommufd_pt.flags(struct, 1);
+        vfio_device_detach_iommufd_pt.pasid(struct, pasid);
+        return sys.ioctl(device, 0x3b78, struct);
+    }
+
+    /** Closes a descriptor that {@link #openDevice} or {@link #faultQueue} made. */
+    void closeFile(int file) {
+        files.remove(Integer.valueOf(file));
+        ok(sys.close(file));
+    }
+
+    /** Closes /dev/iommu, before the devices. */
+    void closeContext() {
+        closed = true;
+        ok(sys.close(fd));
+    }
+
     long detach(int device) {
         MemorySegment struct = struct(8);
         vfio_device_detach_iommufd_pt.flags(struct, 0);
         return sys.ioctl(device, 0x3b78, struct);
     }
 
-    /** Tells that the descriptors are closed already. */
-    void forget() {
-        devices.clear();
-        closed = true;
-    }
-
     @Override
     public void close() {
-        devices.forEach(sys::close);
+        files.forEach(sys::close);
         if (!closed) {
             sys.close(fd);
         }

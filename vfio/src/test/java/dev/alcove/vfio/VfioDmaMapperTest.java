@@ -67,7 +67,7 @@ class VfioDmaMapperTest {
 
     private VfioDmaMapper mapper(String strategy) {
         MapStrategy chosen = strategy.equals("cut") ? CutStrategy.prepare(ioas) : new PageStrategy(ioas);
-        assertTrue(context.attach(deviceId, ioas.id()) > 0);
+        assertTrue(context.attach(deviceId, 0, ioas.id()) > 0);
         return new VfioDmaMapper(chosen);
     }
 
@@ -106,6 +106,7 @@ class VfioDmaMapperTest {
     @AfterEach
     void nothingIsLeft() {
         failIn = -1;
+        context.detach(deviceId, 0);
         context.unbind(deviceId);
         ioas.close();
         iommu.close();

@@ -12,6 +12,16 @@ import java.util.concurrent.atomic.AtomicInteger;
  * nothing. Thread safe.
  */
 public final class Iommu {
+    /**
+     * VT-d's capability register: 2^16 domain ids, caching mode, tables of three and of four levels, 48 bits, 2 MiB and
+     * 1 GiB pages, fault registers at 0x220, page selective invalidation, draining.
+     */
+    public static final long CAPABILITIES =
+            6 | 1L << 7 | 6L << 8 | 47L << 16 | 0x22L << 24 | 3L << 34 | 1L << 39 | 0x12L << 48 | 3L << 54;
+
+    /** VT-d's extended capability register: queued invalidation, interrupt remapping, pass-through, snoop control. */
+    public static final long EXTENDED_CAPABILITIES = 1 << 1 | 1 << 3 | 1 << 6 | 1 << 7 | 0xf << 8 | 0xf << 20;
+
     private final PhysicalMemory memory;
     private final Allocator allocator;
     private final FaultLog faults = new FaultLog();

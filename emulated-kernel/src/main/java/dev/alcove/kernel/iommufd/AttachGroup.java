@@ -4,55 +4,87 @@ package dev.alcove.kernel.iommufd;
 import dev.alcove.kernel.iommu.IommuGroup;
 import dev.alcove.sys.Errno;
 import java.util.ArrayList;
+import java.util.HashMap;
 import java.util.List;
+import java.util.Map;
 import org.jspecify.annotations.Nullable;
 
 /**
- * A group as a context sees it: all its attached devices are on one page table.
+ * A group as a context sees it: with the same PASID, or with none, all its attached devices are on one page table.
+ *
+ * <p>No device here makes DMA with a PASID, and Linux attaches such a device with any: only the books are kept.
  *
  * <p>Lock: its monitor, below the mutex of an {@link Ioas}, above the locks of its page table.
  */
 final class AttachGroup {
+    /** Stands for DMA without a PASID. */
+    static final int NO_PASID = 0;
+
+    /** A page table, and the devices that are attached to it with one PASID. */
+    private static final class Attachment {
+        private final List<BoundDevice> devices = new ArrayList<>();
+        private Hwpt hwpt;
+
+        Attachment(Hwpt hwpt) {
+            this.hwpt = hwpt;
+        }
+    }
+
     private final IommuGroup group;
     private final ObjectTable objects;
-    private final List<BoundDevice> attached = new ArrayList<>();
-    private @Nullable Hwpt hwpt;
+    private final Map<Integer, Attachment> attachments = new HashMap<>();
 
     AttachGroup(IommuGroup group, ObjectTable objects) {
         this.group = group;
         this.objects = objects;
     }
 
-    synchronized @Nullable Hwpt hwpt() {
-        return hwpt;
-    }
-
     /**
-     * Attaches a device that is not attached; the page table gets a user.
+     * Attaches a device; the page table gets a user.
      *
-     * @return 0; {@code -EBUSY} it is; {@code -EINVAL} the group is on another page table; {@code -EADDRINUSE}; {@code -ENODEV} the page table
-     *     wants page requests, which no device here makes
+     * @return 0; {@code -EBUSY} it is attached already; {@code -EINVAL} the group is on another page table, or this one
+     *     was not made for PASIDs and has to do with them; {@code -EADDRINUSE}; {@code -ENODEV} the page table wants page
+     *     requests, which no device here makes
      */
-    synchronized int attach(BoundDevice device, Hwpt next) {
-        if (device.attached) {
+    synchronized int attach(BoundDevice device, int pasid, Hwpt next) {
+        Attachment attachment = attachments.get(pasid);
+        if (attachment != null && attachment.devices.contains(device)) {
             return -Errno.EBUSY;
         }
-        if (hwpt != null && hwpt != next) {
+        if (attachment != null && attachment.hwpt != next) {
             return -Errno.EINVAL;
         }
-        if (next.faults != null) {
-            return -Errno.ENODEV;
-        }
-        int error = next.ioas.table.reserveRegions(device.device);
+        int error = pasid == NO_PASID ? next.ioas.table.reserveRegions(device.device) : 0;
         if (error != 0) {
             return error;
         }
-        hwpt = next;
-        group.setDomain(next.domain);
-        attached.add(device);
-        device.attached = true;
+        if (attachment == null) {
+            error = check(pasid, next);
+            if (error != 0) {
+                if (pasid == NO_PASID) {
+                    next.ioas.table.unreserve(device.device);
+                }
+                return error;
+            }
+            attachment = new Attachment(next);
+            attachments.put(pasid, attachment);
+            if (pasid == NO_PASID) {
+                group.setDomain(next.domain);
+            }
+        }
+        attachment.devices.add(device);
         objects.use(next, 1);
         return 0;
+    }
+
+    /** Whether the group can be put on a page table, as far as PASIDs and page requests go. */
+    private int check(int pasid, Hwpt next) {
+        if (pasid == NO_PASID) {
+            boolean others = attachments.keySet().stream().anyMatch(other -> other != NO_PASID);
+            return !next.pasid && others ? -Errno.EINVAL : next.faults != null ? -Errno.ENODEV : 0;
+        }
+        Attachment plain = attachments.get(NO_PASID);
+        return !next.pasid || (plain != null && !plain.hwpt.pasid) ? -Errno.EINVAL : 0;
     }
 
     /** The page table that a group left: {@link #release} it when no lock is held. */
@@ -62,34 +94,46 @@ final class AttachGroup {
     }
 
     /**
-     * Moves the whole group from its page table to another one. On an error nothing has changed.
+     * Moves the whole group from its page table to another one. On an error it stays where it is.
      *
      * @param left receives the old page table
      */
-    synchronized int replace(BoundDevice device, Hwpt next, Left left) {
-        Hwpt old = hwpt;
-        if (old == null || !device.attached) {
+    synchronized int replace(BoundDevice device, int pasid, Hwpt next, Left left) {
+        Attachment attachment = attachments.get(pasid);
+        if (attachment == null || !attachment.devices.contains(device)) {
             return -Errno.EINVAL;
         }
+        Hwpt old = attachment.hwpt;
         if (old == next) {
             return 0;
         }
-        if (next.faults != null) {
-            return -Errno.ENODEV;
-        }
-        int error = old.ioas == next.ioas ? 0 : reserveAll(next);
+        int error = pasid != NO_PASID || old.ioas == next.ioas ? 0 : reserveAll(attachment, next);
         if (error != 0) {
             return error;
         }
-        group.setDomain(next.domain);
-        if (old.ioas != next.ioas) {
-            attached.forEach(each -> old.ioas.table.unreserve(each.device));
+        error = check(pasid, next);
+        if (error != 0) {
+            if (pasid == NO_PASID) {
+                // Linux 7.2 does so even where both page tables carry the same address space, which then lacks them.
+                unreserveAll(attachment, next);
+            }
+            return error;
         }
-        hwpt = next;
+        if (pasid == NO_PASID) {
+            group.setDomain(next.domain);
+            if (old.ioas != next.ioas) {
+                unreserveAll(attachment, old);
+            }
+        }
+        attachment.hwpt = next;
         left.hwpt = old;
-        left.users = attached.size();
-        objects.use(next, attached.size());
+        left.users = attachment.devices.size();
+        objects.use(next, left.users);
         return 0;
+    }
+
+    private static void unreserveAll(Attachment attachment, Hwpt hwpt) {
+        attachment.devices.forEach(each -> hwpt.ioas.table.unreserve(each.device));
     }
 
     /** Drops the group's uses of the page table it left; its last device takes an automatic one with it. */
@@ -99,13 +143,11 @@ final class AttachGroup {
         }
     }
 
-    private int reserveAll(Hwpt next) {
-        for (int i = 0; i < attached.size(); i++) {
-            int error = next.ioas.table.reserveRegions(attached.get(i).device);
+    private static int reserveAll(Attachment attachment, Hwpt next) {
+        for (BoundDevice each : attachment.devices) {
+            int error = next.ioas.table.reserveRegions(each.device);
             if (error != 0) {
-                while (--i >= 0) {
-                    next.ioas.table.unreserve(attached.get(i).device);
-                }
+                unreserveAll(attachment, next);
                 return error;
             }
         }
@@ -113,20 +155,23 @@ final class AttachGroup {
     }
 
     /** Detaches a device if it is attached; without its last device the group's DMA is blocked. */
-    void detach(BoundDevice device) {
+    void detach(BoundDevice device, int pasid) {
         Hwpt old;
         synchronized (this) {
-            old = hwpt;
-            if (old == null || !device.attached) {
+            Attachment attachment = attachments.get(pasid);
+            if (attachment == null || !attachment.devices.remove(device)) {
                 return;
             }
-            device.attached = false;
-            attached.remove(device);
-            if (attached.isEmpty()) {
-                group.setDomain(null);
-                hwpt = null;
+            old = attachment.hwpt;
+            if (attachment.devices.isEmpty()) {
+                attachments.remove(pasid);
+                if (pasid == NO_PASID) {
+                    group.setDomain(null);
+                }
             }
-            old.ioas.table.unreserve(device.device);
+            if (pasid == NO_PASID) {
+                old.ioas.table.unreserve(device.device);
+            }
         }
         release(old, 1);
     }

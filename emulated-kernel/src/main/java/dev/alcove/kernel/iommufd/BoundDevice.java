@@ -8,9 +8,6 @@ final class BoundDevice extends IommufdObject {
     final IommuDevice device;
     final AttachGroup group;
 
-    /** Under the group's lock. */
-    boolean attached;
-
     BoundDevice(int id, IommuDevice device, AttachGroup group) {
         super(id);
         this.device = device;

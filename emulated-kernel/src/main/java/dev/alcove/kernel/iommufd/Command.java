@@ -20,23 +20,10 @@ record Command(Task task, long address, int userSize, MemorySegment struct) {
      * @return 0, {@code -EFAULT}, or {@code -E2BIG}
      */
     long copyIn() {
-        long size = struct.byteSize();
-        long known = Math.min(size, Integer.toUnsignedLong(userSize));
-        long more = Integer.toUnsignedLong(userSize) - known;
-        if (known + more > Linux.PAGE_SIZE) {
-            return -Errno.E2BIG;
-        }
-        if (more > 0) {
-            MemorySegment tail = zeroes(more);
-            int error = task.memory().copyIn(address + size, tail);
-            if (error != 0) {
-                return error;
-            }
-            if (tail.mismatch(zeroes(more)) >= 0) {
-                return -Errno.E2BIG;
-            }
-        }
-        return task.memory().copyIn(address, struct.asSlice(0, known));
+        long length = Integer.toUnsignedLong(userSize);
+        long more = Math.max(0, length - struct.byteSize());
+        int error = task.memory().checkZeroed(address + struct.byteSize(), more);
+        return error != 0 ? error : task.memory().copyIn(address, struct.asSlice(0, Math.min(struct.byteSize(), length)));
     }
 
     /** Copies the struct back, no more of it than the caller knows; 0 or {@code -EFAULT}. */

@@ -11,8 +11,6 @@ import dev.alcove.bindings.vfio.vfio_iova_range;
 import dev.alcove.kernel.task.Task;
 import dev.alcove.sys.Errno;
 import java.lang.foreign.MemorySegment;
-import java.util.ArrayList;
-import java.util.List;
 
 /** The VFIO type1 ioctls on /dev/iommu: they work on the address space that IOMMU_VFIO_IOAS named. */
 final class CompatCommands {
@@ -26,6 +24,9 @@ final class CompatCommands {
     private static final int TYPE1 = 1;
     private static final int TYPE1_V2 = 3;
     private static final int DMA_CC = 4;
+    /** Told as in a kernel that was built with it; no device here lacks an IOMMU. */
+    private static final int NOIOMMU = 8;
+
     private static final int UNMAP_ALL = 9;
 
     private static final int MAP_FLAGS = 3;
@@ -63,7 +64,7 @@ final class CompatCommands {
     }
 
     private long checkExtension(long extension) {
-        if (extension == TYPE1 || extension == TYPE1_V2 || extension == UNMAP_ALL) {
+        if (extension == TYPE1 || extension == TYPE1_V2 || extension == UNMAP_ALL || extension == NOIOMMU) {
             return 1;
         }
         // Every domain of this machine snoops.
@@ -143,51 +144,59 @@ final class CompatCommands {
             return -Errno.EINVAL;
         }
         return onCompat(ioas -> {
-            List<MemorySegment> capabilities = List.of(dmaAvail(), iovaRange(ioas));
-            long total = info.byteSize();
-            for (int i = 0; i < capabilities.size(); i++) {
-                MemorySegment capability = capabilities.get(i);
-                long next = total + (capability.byteSize() + 7 & -8);
-                if (i + 1 < capabilities.size() && room >= next) {
-                    vfio_info_cap_header.next(capability, (int) next);
-                }
-                if (room >= total + capability.byteSize()
-                        && task.memory().copyOut(address + total, capability) != 0) {
-                    return -Errno.EFAULT;
-                }
-                total = next;
+            long available = info.byteSize();
+            long ranges = available + (vfio_iommu_type1_info_dma_avail.sizeof() + 7 & -8);
+            long[] total = new long[1];
+            long copied = writeAvailable(address + available, room - available, room >= ranges ? ranges : 0);
+            if (copied == 0) {
+                copied = writeRanges(ioas, address + ranges, room - ranges, total);
             }
-            vfio_iommu_type1_info.argsz(info, (int) total);
+            if (copied != 0) {
+                return copied;
+            }
+            long end = ranges + total[0];
+            vfio_iommu_type1_info.argsz(info, (int) end);
             vfio_iommu_type1_info.flags(info, INFO_FLAG_PGSIZES | INFO_FLAG_CAPS);
             vfio_iommu_type1_info.iova_pgsizes(info, ioas.table.pageSizes());
-            vfio_iommu_type1_info.cap_offset(info, room >= total ? (int) info.byteSize() : 0);
+            vfio_iommu_type1_info.cap_offset(info, room >= end ? (int) available : 0);
             return task.memory().copyOut(address, info.asSlice(0, Math.min(room, info.byteSize())));
         });
     }
 
-    private static MemorySegment dmaAvail() {
+    /** @param next offset of the next capability, 0 for none */
+    private int writeAvailable(long address, long room, long next) {
         MemorySegment capability = Command.zeroes(vfio_iommu_type1_info_dma_avail.sizeof());
         vfio_info_cap_header.id(capability, (short) CAP_DMA_AVAIL);
         vfio_info_cap_header.version(capability, (short) 1);
+        vfio_info_cap_header.next(capability, (int) next);
         vfio_iommu_type1_info_dma_avail.avail(capability, -1);
-        return capability;
+        return room < capability.byteSize() ? 0 : task.memory().copyOut(address, capability);
     }
 
-    private static MemorySegment iovaRange(Ioas ioas) {
-        List<long[]> ranges = new ArrayList<>();
-        ioas.table.usableRanges((first, last) -> ranges.add(new long[] {first, last}));
-        long head = vfio_iommu_type1_info_cap_iova_range.sizeof();
-        long each = vfio_iova_range.sizeof();
-        MemorySegment capability = Command.zeroes(head + each * ranges.size());
-        vfio_info_cap_header.id(capability, (short) CAP_IOVA_RANGE);
-        vfio_info_cap_header.version(capability, (short) 1);
-        vfio_iommu_type1_info_cap_iova_range.nr_iovas(capability, ranges.size());
-        for (int i = 0; i < ranges.size(); i++) {
-            MemorySegment range = capability.asSlice(head + i * each, each);
-            vfio_iova_range.start(range, ranges.get(i)[0]);
-            vfio_iova_range.end(range, ranges.get(i)[1]);
-        }
-        return capability;
+    /**
+     * Writes each range that there is room for, and the capability's header if there is room for all.
+     *
+     * @param total receives the bytes that all would take
+     */
+    private int writeRanges(Ioas ioas, long address, long room, long[] total) {
+        MemorySegment head = Command.zeroes(vfio_iommu_type1_info_cap_iova_range.sizeof());
+        MemorySegment range = Command.zeroes(vfio_iova_range.sizeof());
+        int[] error = new int[1];
+        total[0] = head.byteSize();
+        ioas.table.usableRanges((first, last) -> {
+            vfio_iova_range.start(range, first);
+            vfio_iova_range.end(range, last);
+            if (room >= total[0] + range.byteSize()) {
+                error[0] = task.memory().copyOut(address + total[0], range);
+            }
+            total[0] += range.byteSize();
+            return error[0] == 0;
+        });
+        vfio_info_cap_header.id(head, (short) CAP_IOVA_RANGE);
+        vfio_info_cap_header.version(head, (short) 1);
+        long count = (total[0] - head.byteSize()) / range.byteSize();
+        vfio_iommu_type1_info_cap_iova_range.nr_iovas(head, (int) count);
+        return error[0] != 0 || room < total[0] ? error[0] : task.memory().copyOut(address, head);
     }
 
     private long onCompat(IoasCommands.IoasWork work) {

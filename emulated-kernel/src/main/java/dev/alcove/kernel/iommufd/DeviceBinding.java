@@ -54,31 +54,41 @@ final class DeviceBinding {
         if (device == null) {
             return;
         }
-        device.group.detach(device);
         objects.putAndTryDestroy(device, 2);
         context.put();
     }
 
-    void detach(int id) {
+    void detach(int id, int pasid) {
         BoundDevice device = objects.get(id, BoundDevice.class);
         if (device != null) {
-            device.group.detach(device);
+            device.group.detach(device, pasid);
             objects.put(device);
         }
     }
 
-    long attach(int id, int ptId, boolean replace) {
+    /** Attaches, or replaces. */
+    private record Change(BoundDevice device, int pasid, boolean replace, AttachGroup.Left left) {
+        long to(Hwpt hwpt) {
+            int error = replace
+                    ? device.group.replace(device, pasid, hwpt, left)
+                    : device.group.attach(device, pasid, hwpt);
+            return error != 0 ? error : hwpt.id();
+        }
+    }
+
+    /** @param replace whether the device is attached with this PASID already, as far as its driver knows */
+    long attach(int id, int pasid, int ptId, boolean replace) {
         BoundDevice device = objects.get(id, BoundDevice.class);
         if (device == null) {
             return -Errno.ENOENT;
         }
-        AttachGroup.Left left = new AttachGroup.Left();
+        Change change = new Change(device, pasid, replace, new AttachGroup.Left());
         IommufdObject target = objects.get(ptId, IommufdObject.class);
         try {
             return switch (target) {
                 case null -> -Errno.ENOENT;
-                case Hwpt hwpt -> attachTo(device, hwpt, replace, left);
-                case Ioas ioas -> attachTo(device, ioas, replace, left);
+                case Hwpt hwpt -> change.to(hwpt);
+                case Ioas ioas -> attachTo(ioas, change);
                 case BoundDevice other -> -Errno.EINVAL;
                 case FaultQueue other -> -Errno.EINVAL;
             };
@@ -86,68 +96,66 @@ final class DeviceBinding {
             if (target != null) {
                 objects.put(target);
             }
-            device.group.release(left);
+            device.group.release(change.left);
             objects.put(device);
         }
     }
 
-    private static long attachTo(BoundDevice device, Hwpt hwpt, boolean replace, AttachGroup.Left left) {
-        int error = replace ? device.group.replace(device, hwpt, left) : device.group.attach(device, hwpt);
-        return error != 0 ? error : hwpt.id();
-    }
-
     /** On one of the address space's own page tables that fits, or on a new one. */
-    private long attachTo(BoundDevice device, Ioas ioas, boolean replace, AttachGroup.Left left) {
+    private long attachTo(Ioas ioas, Change change) {
         ioas.mutex.lock();
         try {
             for (Hwpt hwpt : ioas.hwpts) {
                 if (hwpt.auto && objects.get(hwpt)) {
-                    long answer = attachTo(device, hwpt, replace, left);
+                    long answer = change.to(hwpt);
                     objects.put(hwpt);
                     if (answer != -Errno.EINVAL) {
                         return answer;
                     }
                 }
             }
-            return attachToNew(device, ioas, replace, left);
+            return attachToNew(ioas, change);
         } finally {
             ioas.mutex.unlock();
         }
     }
 
-    private long attachToNew(BoundDevice device, Ioas ioas, boolean replace, AttachGroup.Left left) {
+    private long attachToNew(Ioas ioas, Change change) {
         int id = objects.reserve();
         if (id < 0) {
             return id;
         }
-        Hwpt hwpt = allocate(id, ioas, true, null);
+        Hwpt hwpt = allocate(id, ioas, true, false);
         if (hwpt == null) {
             objects.cancel(id);
             return -Errno.ENOMEM;
         }
-        int error = fillAndAttach(device, hwpt, replace, left);
-        if (error != 0) {
+        long answer = fillAndAttach(hwpt, change);
+        if (answer < 0) {
             hwpt.destroy();
             objects.cancel(id);
-            return error;
+            return answer;
         }
         objects.add(hwpt);
         return id;
     }
 
     /** A first attach comes before the fill, as its reserved regions decide whether the areas fit; a replace after it. */
-    private static int fillAndAttach(BoundDevice device, Hwpt hwpt, boolean replace, AttachGroup.Left left) {
-        if (replace) {
-            int error = hwpt.ioas.table.addDomain(hwpt.domain);
-            return error != 0 ? error : device.group.replace(device, hwpt, left);
+    private static long fillAndAttach(Hwpt hwpt, Change change) {
+        IoPageTable table = hwpt.ioas.table;
+        if (change.replace) {
+            int error = table.addDomain(hwpt.domain);
+            return error != 0 ? error : change.to(hwpt);
         }
-        int error = device.group.attach(device, hwpt);
+        long answer = change.to(hwpt);
+        if (answer < 0) {
+            return answer;
+        }
+        int error = table.addDomain(hwpt.domain);
         if (error == 0) {
-            error = hwpt.ioas.table.addDomain(hwpt.domain);
-            if (error != 0) {
-                device.group.detach(device);
-            }
+            return answer;
         }
+        change.device.group.detach(change.device, change.pasid);
         return error;
     }
 
@@ -157,12 +165,12 @@ final class DeviceBinding {
      *
      * @return null when there is no memory
      */
-    @Nullable Hwpt allocate(int id, Ioas ioas, boolean auto, @Nullable FaultQueue faults) {
+    @Nullable Hwpt allocate(int id, Ioas ioas, boolean auto, boolean pasid) {
         if (!context.module().allocator().charge("iommu domain")) {
             return null;
         }
         IommuDomain domain = context.module().iommu().newDomain();
-        Hwpt hwpt = new Hwpt(id, objects, ioas, domain, auto, faults);
+        Hwpt hwpt = new Hwpt(id, objects, ioas, domain, auto, pasid);
         hwpt.join();
         return hwpt;
     }

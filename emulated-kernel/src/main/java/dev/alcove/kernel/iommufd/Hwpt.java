@@ -12,32 +12,26 @@ final class Hwpt extends IommufdObject {
     /** Whether an attach to the address space made it: goes with its last device. */
     final boolean auto;
 
-    /** Page requests of its devices go here. */
-    final @Nullable FaultQueue faults;
+    /** Whether it was made to be used with PASIDs. */
+    final boolean pasid;
+
+    /** Page requests of its devices go here; set before anybody finds the page table. */
+    @Nullable FaultQueue faults;
 
     private final ObjectTable objects;
 
-    Hwpt(
-            int id,
-            ObjectTable objects,
-            Ioas ioas,
-            IommuDomain domain,
-            boolean auto,
-            @Nullable FaultQueue faults) {
+    Hwpt(int id, ObjectTable objects, Ioas ioas, IommuDomain domain, boolean auto, boolean pasid) {
         super(id);
         this.objects = objects;
         this.ioas = ioas;
         this.domain = domain;
         this.auto = auto;
-        this.faults = faults;
+        this.pasid = pasid;
     }
 
-    /** Takes the references that {@link #destroy} drops, and joins the address space's list. The caller holds its mutex. */
+    /** Takes the reference that {@link #destroy} drops, and joins the address space's list. The caller holds its mutex. */
     void join() {
         objects.use(ioas, 1);
-        if (faults != null) {
-            objects.use(faults, 1);
-        }
         ioas.hwpts.add(this);
     }
 

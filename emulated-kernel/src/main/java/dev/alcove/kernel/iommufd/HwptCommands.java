@@ -8,6 +8,7 @@ import dev.alcove.bindings.iommufd.iommu_hwpt_alloc;
 import dev.alcove.bindings.iommufd.iommu_hwpt_get_dirty_bitmap;
 import dev.alcove.bindings.iommufd.iommu_hwpt_invalidate;
 import dev.alcove.bindings.iommufd.iommu_hwpt_set_dirty_tracking;
+import dev.alcove.kernel.iommu.Iommu;
 import dev.alcove.sys.Errno;
 import dev.alcove.sys.Linux;
 import java.lang.foreign.MemorySegment;
@@ -24,11 +25,8 @@ final class HwptCommands {
     private static final int HW_INFO_FLAG_INPUT_TYPE = 1;
     private static final int ATS_NOT_SUPPORTED = 8;
 
-    /** Four levels (SAGAW bit 2), 48 bits wide, 2 MiB and 1 GiB pages, one domain id bit more than the least. */
-    private static final long VTD_CAP = 1 | 4L << 8 | 47L << 16 | 3L << 34;
-
-    /** Coherent walks, queued invalidation, interrupt remapping, pass-through, snoop control. */
-    private static final long VTD_ECAP = 1 | 1 << 1 | 1 << 3 | 1 << 6 | 1 << 7;
+    /** Linux reports this erratum for every VT-d. */
+    private static final int ERRATA_772415_SPR17 = 1;
 
     private static final int MAX_INVALIDATE_ENTRIES = 1 << 19;
 
@@ -84,23 +82,18 @@ final class HwptCommands {
         if (id < 0) {
             return id;
         }
-        FaultQueue faults = null;
         ioas.mutex.lock();
         try {
-            if ((flags & FAULT_ID_VALID) != 0) {
-                faults = objects.get(iommu_hwpt_alloc.fault_id(struct), FaultQueue.class);
-                if (faults == null) {
-                    objects.cancel(id);
-                    return -Errno.ENOENT;
-                }
-            }
-            Hwpt hwpt = context.newHwpt(id, ioas, faults);
+            Hwpt hwpt = context.newHwpt(id, ioas, (flags & PASID) != 0);
             if (hwpt == null) {
                 objects.cancel(id);
                 return -Errno.ENOMEM;
             }
             iommu_hwpt_alloc.out_hwpt_id(struct, id);
             long error = ioas.table.addDomain(hwpt.domain);
+            if (error == 0 && (flags & FAULT_ID_VALID) != 0) {
+                error = useFaultQueue(objects, hwpt, iommu_hwpt_alloc.fault_id(struct));
+            }
             if (error == 0) {
                 error = command.respond();
             }
@@ -113,10 +106,17 @@ final class HwptCommands {
             return 0;
         } finally {
             ioas.mutex.unlock();
-            if (faults != null) {
-                objects.put(faults);
-            }
         }
+    }
+
+    private static long useFaultQueue(ObjectTable objects, Hwpt hwpt, int id) {
+        FaultQueue faults = objects.get(id, FaultQueue.class);
+        if (faults == null) {
+            return -Errno.ENOENT;
+        }
+        // The page table takes over the use that the look-up made.
+        hwpt.faults = faults;
+        return 0;
     }
 
     static long hwInfo(IommufdContext context, Command command) {
@@ -137,8 +137,9 @@ final class HwptCommands {
             return -Errno.EOPNOTSUPP;
         }
         MemorySegment data = Command.zeroes(iommu_hw_info_vtd.sizeof());
-        iommu_hw_info_vtd.cap_reg(data, VTD_CAP);
-        iommu_hw_info_vtd.ecap_reg(data, VTD_ECAP);
+        iommu_hw_info_vtd.flags(data, context.module().profile().atLeast(6, 7) ? ERRATA_772415_SPR17 : 0);
+        iommu_hw_info_vtd.cap_reg(data, Iommu.CAPABILITIES);
+        iommu_hw_info_vtd.ecap_reg(data, Iommu.EXTENDED_CAPABILITIES);
         long error = copyData(command, iommu_hw_info.data_uptr(struct), iommu_hw_info.data_len(struct), data);
         if (error != 0) {
             return error;
@@ -193,28 +194,31 @@ final class HwptCommands {
 
     static long invalidate(IommufdContext context, Command command) {
         MemorySegment struct = command.struct();
+        long error = checkInvalidate(context, struct);
+        iommu_hwpt_invalidate.entry_num(struct, 0);
+        return command.respond() != 0 ? -Errno.EFAULT : error;
+    }
+
+    /** No object here has caches that a user may invalidate, so there is always an errno. */
+    private static long checkInvalidate(IommufdContext context, MemorySegment struct) {
         if (iommu_hwpt_invalidate.__reserved(struct) != 0) {
             return -Errno.EOPNOTSUPP;
         }
         long entries = Integer.toUnsignedLong(iommu_hwpt_invalidate.entry_num(struct));
         long length = Integer.toUnsignedLong(iommu_hwpt_invalidate.entry_len(struct));
-        long error = 0;
+        boolean limited = context.module().profile().atLeast(7, 2);
         if (entries > 0
                 && (iommu_hwpt_invalidate.data_uptr(struct) == 0
                         || length == 0
-                        || length > Linux.PAGE_SIZE
-                        || entries > MAX_INVALIDATE_ENTRIES)) {
-            error = -Errno.EINVAL;
-        } else {
-            IommufdObject object =
-                    context.objects().get(iommu_hwpt_invalidate.hwpt_id(struct), IommufdObject.class);
-            if (object != null) {
-                context.objects().put(object);
-            }
-            error = object == null ? -Errno.ENOENT : -Errno.EINVAL;
+                        || (limited && (length > Linux.PAGE_SIZE || entries > MAX_INVALIDATE_ENTRIES)))) {
+            return -Errno.EINVAL;
         }
-        iommu_hwpt_invalidate.entry_num(struct, 0);
-        return command.respond() != 0 ? -Errno.EFAULT : error;
+        IommufdObject object = context.objects().get(iommu_hwpt_invalidate.hwpt_id(struct), IommufdObject.class);
+        if (object == null) {
+            return -Errno.ENOENT;
+        }
+        context.objects().put(object);
+        return -Errno.EINVAL;
     }
 
     static long faultQueueAlloc(IommufdContext context, Command command) {

@@ -246,7 +246,8 @@ final class IoPageTable {
     }
 
     /**
-     * Cuts areas so that none reaches over an IOVA ({@code iopt_cut_iova}); nothing happens in a hole or at an area's end.
+     * Cuts areas so that none reaches over an IOVA ({@code iopt_cut_iova}); nothing happens in a hole, at an area's end,
+     * or, as Linux has it, behind an area's first byte.
      * Translations do not change, not even for a moment.
      *
      * @param iova the last byte of the lower half
@@ -257,7 +258,7 @@ final class IoPageTable {
         iovaLock.writeLock().lock();
         try {
             Span<IopArea> span = areas.first(iova, iova);
-            return span == null || span.last == iova ? 0 : split(span.value, iova + 1);
+            return span == null || span.first == iova || span.last == iova ? 0 : split(span.value, iova + 1);
         } finally {
             iovaLock.writeLock().unlock();
         }

@@ -198,6 +198,9 @@ final class IoasCommands {
             if (file == null) {
                 return -Errno.EBADF;
             }
+            if (Long.compareUnsigned(length, ULONG_MAX - Linux.PAGE_SIZE) > 0) {
+                return -Errno.EINVAL;
+            }
             if (!context.module().allocator().charge("iommufd pages")) {
                 return -Errno.ENOMEM;
             }

@@ -9,6 +9,7 @@ import dev.alcove.kernel.iommu.IommuDomain;
 import dev.alcove.kernel.task.Task;
 import dev.alcove.sys.Errno;
 import dev.alcove.sys.Linux;
+import java.lang.foreign.MemorySegment;
 import java.util.List;
 import org.jspecify.annotations.Nullable;
 
@@ -47,38 +48,40 @@ public final class IommufdContext extends OpenFile {
      * Puts a device behind a page table ({@code iommufd_device_attach}). On an error nothing has changed.
      *
      * @param deviceId as answered by {@link #bindDevice}
+     * @param pasid of the DMA that shall go there, 0 for DMA without one
      * @param ptId an IOAS (a page table is made or shared by itself) or a HWPT
-     * @return the id of the HWPT; {@code -ENOENT} no such object; {@code -EINVAL} not a page table, or the group is on
-     *     another one; {@code -EBUSY} attached already; {@code -EADDRINUSE} areas or allowed ranges lie in reserved regions; what pinning the areas
+     * @return the id of the HWPT; {@code -ENOENT} no such object; {@code -EINVAL} not a page table, one that was not made
+     *     for PASIDs, or the group is on another one; {@code -EBUSY} it is attached; {@code -EADDRINUSE} areas or allowed
+     *     ranges lie in reserved regions; {@code -ENODEV} the page table wants page requests; what pinning the areas
      *     answers ({@code -EFAULT -ENOMEM -EINVAL})
      */
-    public long attach(long deviceId, int ptId) {
-        return binding.attach((int) deviceId, ptId, false);
+    public long attach(long deviceId, int pasid, int ptId) {
+        return binding.attach((int) deviceId, pasid, ptId, false);
     }
 
-    /** Moves an attached device to another page table, as {@link #attach} ({@code iommufd_device_replace}). */
-    public long replace(long deviceId, int ptId) {
-        return binding.attach((int) deviceId, ptId, true);
+    /**
+     * Puts a device that is attached behind another page table ({@code iommufd_device_replace}), without a moment in
+     * between.
+     *
+     * @return as {@link #attach}
+     */
+    public long replace(long deviceId, int pasid, int ptId) {
+        return binding.attach((int) deviceId, pasid, ptId, true);
     }
 
-    /** Attaches one address space of a device; none of this machine has more than the one: {@code -ENOENT -EINVAL}. */
-    public long attachPasid(int ptId) {
-        IommufdObject target = objects.get(ptId, IommufdObject.class);
-        if (target == null) {
-            return -Errno.ENOENT;
-        }
-        objects.put(target);
-        return -Errno.EINVAL;
+    /** Takes a device from its page table: its DMA is blocked. Nothing happens when it is not attached. */
+    public void detach(long deviceId, int pasid) {
+        binding.detach((int) deviceId, pasid);
     }
 
-    /** Takes a device from its page table: all its DMA is blocked. Nothing happens when it is not attached. */
-    public void detach(long deviceId) {
-        binding.detach((int) deviceId);
-    }
-
-    /** Takes a device out of the context, detached first where it is attached; drops the context's reference. */
+    /** Takes a device out of the context, after it was detached; drops the context's reference. */
     public void unbind(long deviceId) {
         binding.unbind((int) deviceId);
+    }
+
+    /** Whether devices can be attached with PASIDs (6.15). */
+    public boolean knowsPasids() {
+        return module.profile().atLeast(6, 15);
     }
 
     /** The ids of all I/O address spaces, ascending. */
@@ -122,10 +125,21 @@ public final class IommufdContext extends OpenFile {
         if (!module.profile().atLeast(6, 17)) {
             return new Mapping.Refused(Errno.ENODEV);
         }
-        if ((flags & Linux.MAP_SHARED) == 0) {
+        // A shared mapping of a file that is open for reading only counts as private.
+        if ((flags & Linux.MAP_SHARED) == 0 || !writable()) {
             return new Mapping.Refused(Errno.EINVAL);
         }
         return new Mapping.Refused((protection & Linux.PROT_EXEC) != 0 ? Errno.EPERM : Errno.ENXIO);
+    }
+
+    @Override
+    public long pread(Task task, MemorySegment buffer, long offset) {
+        return -Errno.EINVAL;
+    }
+
+    @Override
+    public long pwrite(Task task, MemorySegment buffer, long offset) {
+        return -Errno.EINVAL;
     }
 
     @Override
@@ -140,8 +154,8 @@ public final class IommufdContext extends OpenFile {
     }
 
     /** As {@link DeviceBinding#allocate}, of a page table that its user made. */
-    @Nullable Hwpt newHwpt(int id, Ioas ioas, @Nullable FaultQueue faults) {
-        return binding.allocate(id, ioas, false, faults);
+    @Nullable Hwpt newHwpt(int id, Ioas ioas, boolean pasid) {
+        return binding.allocate(id, ioas, false, pasid);
     }
 
     Iommufd module() {

@@ -74,17 +74,26 @@ final class IovaAllocator {
                 if (span == null) {
                     break;
                 }
-                searchIn(
-                        Long.compareUnsigned(span.first, at) > 0 ? span.first : at,
-                        Long.compareUnsigned(span.last, LAST) < 0 ? span.last : LAST);
-                if (Long.compareUnsigned(span.last, LAST) >= 0) {
+                long first = Long.compareUnsigned(span.first, at) > 0 ? span.first : at;
+                long last = lastOf(span);
+                searchIn(first, Long.compareUnsigned(last, LAST) < 0 ? last : LAST);
+                if (Long.compareUnsigned(last, LAST) >= 0) {
                     break;
                 }
-                at = span.last + 1;
+                at = last + 1;
             }
         }
         iova[0] = found;
         return found != 0;
+    }
+
+    /** The last IOVA of an allowed range and of those that touch it: together they are one. */
+    private long lastOf(IntervalTree.Span<?> span) {
+        long last = span.last;
+        for (IntervalTree.Span<?> next = span; next != null && last != -1; next = allowed.first(last + 1, last + 1)) {
+            last = next.last;
+        }
+        return last;
     }
 
     private void searchIn(long from, long to) {

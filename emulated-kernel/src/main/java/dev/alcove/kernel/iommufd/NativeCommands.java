@@ -3,7 +3,6 @@ package dev.alcove.kernel.iommufd;
 
 import dev.alcove.bindings.iommufd.iommu_destroy;
 import dev.alcove.bindings.iommufd.iommu_hw_queue_alloc;
-import dev.alcove.bindings.iommufd.iommu_vdevice_alloc;
 import dev.alcove.bindings.iommufd.iommu_veventq_alloc;
 import dev.alcove.bindings.iommufd.iommu_viommu_alloc;
 import dev.alcove.kernel.task.Task;
@@ -18,6 +17,7 @@ import org.jspecify.annotations.Nullable;
 final class NativeCommands {
     static final int BASE = 0x80;
     private static final int TYPE = ';' << 8;
+    private static final int MAX_EVENT_QUEUE_DEPTH = 1 << 19;
 
     /** Carries a command out. */
     private interface Handler {
@@ -54,7 +54,7 @@ final class NativeCommands {
         new Entry(24, 40, 13, NativeCommands::viommuAlloc),
         new Entry(24, 24, 13, NativeCommands::vdeviceAlloc),
         new Entry(8, 8, 14, OptionCommands::changeProcess),
-        new Entry(32, 32, 15, NativeCommands::veventqAlloc),
+        new Entry(28, 32, 15, NativeCommands::veventqAlloc),
         new Entry(40, 40, 17, NativeCommands::hwQueueAlloc),
     };
 
@@ -104,7 +104,7 @@ final class NativeCommands {
 
     private static long vdeviceAlloc(IommufdContext context, Command command) {
         // Without a virtual IOMMU every id of one is wrong.
-        return iommu_vdevice_alloc.virt_id(command.struct()) > 0xffff_ffffL ? -Errno.EINVAL : -Errno.ENOENT;
+        return -Errno.ENOENT;
     }
 
     private static long veventqAlloc(IommufdContext context, Command command) {
@@ -114,7 +114,10 @@ final class NativeCommands {
                 || iommu_veventq_alloc.type(struct) == 0) {
             return -Errno.EOPNOTSUPP;
         }
-        return iommu_veventq_alloc.veventq_depth(struct) == 0 ? -Errno.EINVAL : -Errno.ENOENT;
+        int depth = iommu_veventq_alloc.veventq_depth(struct);
+        boolean tooDeep = context.module().profile().atLeast(7, 2)
+                && Integer.compareUnsigned(depth, MAX_EVENT_QUEUE_DEPTH) > 0;
+        return depth == 0 || tooDeep ? -Errno.EINVAL : -Errno.ENOENT;
     }
 
     private static long hwQueueAlloc(IommufdContext context, Command command) {

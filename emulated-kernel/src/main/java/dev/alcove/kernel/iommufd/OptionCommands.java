@@ -38,7 +38,11 @@ final class OptionCommands {
                     case HUGE_PAGES -> IoasCommands.onIoas(context, object, ioas -> hugePages(ioas, struct));
                     default -> -Errno.EOPNOTSUPP;
                 };
-        return error != 0 ? error : command.respond();
+        if (error != 0) {
+            return error;
+        }
+        long value = iommu_option.val64$offset();
+        return command.task().memory().copyOut(command.address() + value, struct.asSlice(value, Long.BYTES));
     }
 
     private static long rlimitMode(IommufdContext context, Task task, MemorySegment struct) {

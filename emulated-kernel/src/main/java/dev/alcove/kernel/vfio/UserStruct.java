@@ -101,18 +101,6 @@ final class UserStruct {
         if (rest <= 0) {
             return 0;
         }
-        if (rest > 4096) {
-            return -Errno.E2BIG;
-        }
-        byte[] tail = new byte[(int) rest];
-        if (task.memory().copyIn(address + bytes.byteSize(), MemorySegment.ofArray(tail)) < 0) {
-            return -Errno.EFAULT;
-        }
-        for (byte octet : tail) {
-            if (octet != 0) {
-                return -Errno.E2BIG;
-            }
-        }
-        return 0;
+        return task.memory().checkZeroed(address + bytes.byteSize(), rest);
     }
 }

@@ -25,25 +25,18 @@ public final class VfioDeviceFile extends OpenFile {
     private static final int BIND_SIZE = 24;
     private static final int TOKEN = vfio.VFIO_DEVICE_BIND_FLAG_TOKEN();
     private static final int TOKEN_SIZE = 16;
-    private static final int PASID = vfio.VFIO_DEVICE_ATTACH_PASID();
 
     private final VfioDevice device;
     private final PciFunction function;
     private final long inode;
     private volatile @Nullable Opened opened;
 
-    /** Whether the device is attached, in the usual way, or as its PASID 0, which is the device itself. */
-    private boolean attached;
-
-    private boolean attachedByPasid;
-
     /** Where read(2) and write(2) go; no seek changes it. */
     private long position;
 
     /** What the file has once it is bound. */
     private record Opened(
-            IommufdContext context,
-            long deviceId,
+            VfioAttachment attachment,
             VfioInterrupts interrupts,
             VfioRegions regions,
             VfioIoeventfds ioeventfds,
@@ -71,8 +64,7 @@ public final class VfioDeviceFile extends OpenFile {
         for (int offset = 0; offset < state.header.length; offset++) {
             function.configWrite(offset, 1, state.header[offset]);
         }
-        state.context.detach(state.deviceId);
-        state.context.unbind(state.deviceId);
+        state.attachment.close();
         device.disown();
     }
 
@@ -86,8 +78,8 @@ public final class VfioDeviceFile extends OpenFile {
             return -Errno.EINVAL;
         }
         return switch (request) {
-            case VfioRequests.ATTACH_IOMMUFD_PT -> attach(task, state, argument);
-            case VfioRequests.DETACH_IOMMUFD_PT -> detach(task, state, argument);
+            case VfioRequests.ATTACH_IOMMUFD_PT -> state.attachment.attach(task, argument);
+            case VfioRequests.DETACH_IOMMUFD_PT -> state.attachment.detach(task, argument);
             case VfioRequests.GET_INFO -> VfioQueries.device(task, argument);
             case VfioRequests.GET_REGION_INFO -> VfioQueries.region(task, state.regions, argument);
             case VfioRequests.GET_IRQ_INFO -> VfioQueries.interrupt(task, argument);
@@ -150,90 +142,13 @@ public final class VfioDeviceFile extends OpenFile {
         VfioInterrupts interrupts = new VfioInterrupts(function);
         VfioRegions regions = new VfioRegions(function, config, interrupts);
         function.setSink(interrupts);
-        attached = false;
-        attachedByPasid = false;
         opened = new Opened(
-                context,
-                deviceId,
+                new VfioAttachment(context, deviceId),
                 interrupts,
                 regions,
                 new VfioIoeventfds(function, config, regions),
                 new VfioFeatures(new VfioDmaBufs(device, regions)),
                 header);
-    }
-
-    private synchronized long attach(Task task, Opened state, long argument) {
-        UserStruct attach = UserStruct.copyIn(task, argument, 12);
-        if (attach == null) {
-            return -Errno.EFAULT;
-        }
-        int flags = attach.word(4);
-        if (attach.shorterThan(12) || (flags & ~PASID) != 0) {
-            return -Errno.EINVAL;
-        }
-        boolean byPasid = (flags & PASID) != 0;
-        if (byPasid) {
-            if (attach.shorterThan(16)) {
-                return -Errno.EINVAL;
-            }
-            UserStruct longer = UserStruct.copyIn(task, argument, 16);
-            if (longer == null) {
-                return -Errno.EFAULT;
-            }
-            int pasid = longer.word(12);
-            if (pasid != 0) {
-                return pasid < 0 ? -Errno.ENOSPC : state.context.attachPasid(attach.word(8));
-            }
-        }
-        int pt = attach.word(8);
-        long hwpt = (byPasid ? attachedByPasid : attached)
-                ? state.context.replace(state.deviceId, pt)
-                : state.context.attach(state.deviceId, pt);
-        if (hwpt < 0) {
-            return hwpt;
-        }
-        attachedByPasid |= byPasid;
-        attached |= !byPasid;
-        attach.setWord(8, (int) hwpt);
-        int copied = attach.copyOutWord(8);
-        if (copied < 0) {
-            leave(state, byPasid);
-        }
-        return copied;
-    }
-
-    private synchronized long detach(Task task, Opened state, long argument) {
-        UserStruct detach = UserStruct.copyIn(task, argument, 8);
-        if (detach == null) {
-            return -Errno.EFAULT;
-        }
-        int flags = detach.word(4);
-        if (detach.shorterThan(8) || (flags & ~PASID) != 0) {
-            return -Errno.EINVAL;
-        }
-        boolean byPasid = (flags & PASID) != 0;
-        if (byPasid) {
-            if (detach.shorterThan(12)) {
-                return -Errno.EINVAL;
-            }
-            UserStruct longer = UserStruct.copyIn(task, argument, 12);
-            if (longer == null) {
-                return -Errno.EFAULT;
-            }
-            if (longer.word(8) != 0) {
-                return 0;
-            }
-        }
-        leave(state, byPasid);
-        return 0;
-    }
-
-    private void leave(Opened state, boolean byPasid) {
-        if (byPasid ? attachedByPasid : attached) {
-            state.context.detach(state.deviceId);
-            attachedByPasid &= !byPasid;
-            attached &= byPasid;
-        }
     }
 
     @Override

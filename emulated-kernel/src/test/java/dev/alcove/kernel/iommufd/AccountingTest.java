@@ -57,7 +57,7 @@ final class AccountingTest {
             long id = it.context.bindDevice(device);
             long ioas = it.ioas();
             long memory = it.memory(128);
-            assertTrue(it.context.attach(id, (int) ioas) > 0);
+            assertTrue(it.attach(id, ioas) > 0);
             assertEquals(-Errno.ENOMEM, it.map(ioas, ALL, memory, 65 * PAGE, MIB));
             assertEquals(0, it.pins());
             assertEquals(MIB, it.map(ioas, ALL, memory, 60 * PAGE, MIB));
@@ -72,13 +72,13 @@ final class AccountingTest {
             assertEquals(0, status(it.process, "VmPin"));
 
             assertEquals(MIB, it.map(ioas, ALL, memory, 40 * PAGE, MIB));
-            it.context.detach(id);
+            it.detach(id);
             assertEquals(0, status(it.process, "VmPin"), "nothing is pinned without a domain");
             assertEquals(8 * MIB, it.map(ioas, ALL, memory + 40 * PAGE, 40 * PAGE, 8 * MIB));
-            assertEquals(-Errno.ENOMEM, it.context.attach(id, (int) ioas));
+            assertEquals(-Errno.ENOMEM, it.attach(id, ioas));
             assertEquals(0, it.pins());
             assertEquals(0, status(it.process, "VmPin"));
-            it.context.unbind(id);
+            it.unbind(id);
         }
     }
 
@@ -89,11 +89,11 @@ final class AccountingTest {
             IommuDevice device = it.newDevice();
             long id = it.context.bindDevice(device);
             long ioas = it.ioas();
-            assertTrue(it.context.attach(id, (int) ioas) > 0);
+            assertTrue(it.attach(id, ioas) > 0);
             assertEquals(MIB, it.map(ioas, ALL, it.memory(128), 128 * PAGE, MIB));
             assertEquals(128, status(it.process, "VmPin"));
             assertEquals(0, status(it.process, "VmLck"));
-            it.context.unbind(id);
+            it.unbind(id);
             assertEquals(0, status(it.process, "VmPin"));
         }
     }
@@ -115,13 +115,13 @@ final class AccountingTest {
             IommuDevice device = it.newDevice();
             long id = it.context.bindDevice(device);
             long ioas = it.ioas();
-            assertTrue(it.context.attach(id, (int) ioas) > 0);
+            assertTrue(it.attach(id, ioas) > 0);
             long memory = it.memory(32);
             assertEquals(-Errno.ENOMEM, it.map(ioas, ALL, memory, 17 * PAGE, MIB));
             assertEquals(MIB, it.map(ioas, ALL, memory, 16 * PAGE, MIB));
             assertEquals(16, status(it.process, "VmPin"));
             assertEquals(16, status(it.process, "VmLck"));
-            it.context.unbind(id);
+            it.unbind(id);
             assertEquals(0, status(it.process, "VmLck"));
         }
     }
@@ -133,7 +133,7 @@ final class AccountingTest {
             IommuDevice device = it.newDevice();
             long id = it.context.bindDevice(device);
             long ioas = it.ioas();
-            assertTrue(it.context.attach(id, (int) ioas) > 0);
+            assertTrue(it.attach(id, ioas) > 0);
             int file = it.process.memfdCreate("moved", Linux.MFD_CLOEXEC);
             assertEquals(0, it.process.ftruncate(file, 8 * PAGE));
             assertEquals(MIB, it.mapFile(ioas, file, 0, 8 * PAGE, MIB));
@@ -146,7 +146,7 @@ final class AccountingTest {
             assertEquals(8, status(it.process, "VmPin"));
             assertEquals(8 * MIB, it.map(ioas, ALL, it.memory(1), PAGE, 8 * MIB));
             assertEquals(-Errno.EINVAL, it.call(0x92, change, 8));
-            it.context.unbind(id);
+            it.unbind(id);
         }
     }
 }

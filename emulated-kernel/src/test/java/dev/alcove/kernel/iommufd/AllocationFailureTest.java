@@ -32,18 +32,18 @@ final class AllocationFailureTest {
             IommuDevice two = it.newDevice();
             long oneId = step(it, () -> it.context.bindDevice(one));
             long twoId = step(it, () -> it.context.bindDevice(two));
-            assertTrue(step(it, () -> it.context.attach(oneId, (int) ioas)) > 0);
-            assertTrue(step(it, () -> it.context.attach(twoId, (int) other)) > 0);
+            assertTrue(step(it, () -> it.attach(oneId, ioas)) > 0);
+            assertTrue(step(it, () -> it.attach(twoId, other)) > 0);
             assertEquals(
                     8 * MIB, step(it, () -> it.map(ioas, ALL, memory + 512 * PAGE, 512 * PAGE, 8 * MIB)));
             assertEquals(0, step(it, () -> it.copy(ioas, 2 * MIB, other, 32 * MIB, 512 * PAGE)));
             assertEquals(1024, it.pins());
             assertEquals(PAGE, step(it, () -> it.cut(2 * MIB + 77 * PAGE, PAGE)));
             assertEquals(1024, it.pins(), "the copy still has the page that was cut out");
-            assertTrue(step(it, () -> it.context.replace(twoId, (int) ioas)) > 0);
+            assertTrue(step(it, () -> it.attach(twoId, ioas)) > 0);
             assertEquals(1023, it.pins(), "nothing has it any more");
-            it.context.unbind(oneId);
-            it.context.unbind(twoId);
+            it.unbind(oneId);
+            it.unbind(twoId);
         }
         assertTrue(failures > 15, failures + " allocations were made to fail");
     }

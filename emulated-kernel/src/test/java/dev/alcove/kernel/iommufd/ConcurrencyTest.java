@@ -37,8 +37,8 @@ final class ConcurrencyTest {
             IommuDevice reader = device.group().addDevice(0x77);
             long id = it.context.bindDevice(device);
             long readerId = it.context.bindDevice(reader);
-            assertTrue(it.context.attach(id, (int) ioas) > 0);
-            assertTrue(it.context.attach(readerId, (int) ioas) > 0);
+            assertTrue(it.attach(id, ioas) > 0);
+            assertTrue(it.attach(readerId, ioas) > 0);
             long memory = it.memory(pages);
             MemorySegment view = UserMappings.segment(memory, pages * PAGE);
             assertEquals(MIB, it.map(ioas, ALL, memory, pages * PAGE, MIB));
@@ -82,8 +82,8 @@ final class ConcurrencyTest {
             assertEquals(0, holes.get(), "the last page was never cut, and must never be missing");
             assertTrue(reached > 0, "the device never wrote, so the test shows nothing");
             assertEquals(pages, it.pins());
-            it.context.unbind(id);
-            it.context.unbind(readerId);
+            it.unbind(id);
+            it.unbind(readerId);
         }
     }
 
@@ -120,11 +120,11 @@ final class ConcurrencyTest {
                         }));
             }
             for (int step = 0; step < 100; step++) {
-                assertTrue(it.context.attach(id, (int) ioas) > 0);
+                assertTrue(it.attach(id, ioas) > 0);
                 device.dma().read(MIB, zeroes());
-                it.context.detach(id);
+                it.detach(id);
             }
-            assertTrue(it.context.attach(id, (int) ioas) > 0);
+            assertTrue(it.attach(id, ioas) > 0);
             for (Thread thread : threads) {
                 thread.join();
             }
@@ -132,7 +132,7 @@ final class ConcurrencyTest {
             IommuDomain domain = it.context.domains((int) ioas).getFirst();
             assertEquals(0, domain.mappedPages(), "seed " + seed);
             assertEquals(0, it.pins(), "seed " + seed);
-            it.context.unbind(id);
+            it.unbind(id);
         }
     }
 }

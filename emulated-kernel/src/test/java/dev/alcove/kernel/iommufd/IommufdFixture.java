@@ -18,7 +18,9 @@ import dev.alcove.sys.HostSyscalls;
 import dev.alcove.sys.Linux;
 import java.lang.foreign.Arena;
 import java.lang.foreign.MemorySegment;
+import java.util.HashSet;
 import java.util.List;
+import java.util.Set;
 
 import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertTrue;
@@ -38,6 +40,7 @@ final class IommufdFixture implements AutoCloseable {
     final EmulatedProcess process;
     final int fd;
     final IommufdContext context;
+    private final Set<Long> attached = new HashSet<>();
     private boolean failed;
 
     /** A process of root's. */
@@ -70,6 +73,26 @@ final class IommufdFixture implements AutoCloseable {
 
     IommuDevice newDevice() {
         return kernel.iommu().newGroup().addDevice(0x100 + kernel.iommu().groups().size());
+    }
+
+    /** Attaches a device, or moves it to another page table, as VFIO does. */
+    long attach(long device, long pt) {
+        boolean first = attached.add(device);
+        long answer = first ? context.attach(device, 0, (int) pt) : context.replace(device, 0, (int) pt);
+        if (answer < 0 && first) {
+            attached.remove(device);
+        }
+        return answer;
+    }
+
+    void detach(long device) {
+        attached.remove(device);
+        context.detach(device, 0);
+    }
+
+    void unbind(long device) {
+        detach(device);
+        context.unbind(device);
     }
 
     /** Shared anonymous memory. */

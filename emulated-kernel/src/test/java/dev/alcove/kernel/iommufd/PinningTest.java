@@ -29,13 +29,13 @@ final class PinningTest {
 
     @AfterEach
     void stop() {
-        it.context.unbind(firstId);
-        it.context.unbind(secondId);
+        it.unbind(firstId);
+        it.unbind(secondId);
         it.close();
     }
 
     private int attach(long device, long pt) {
-        return (int) it.context.attach(device, (int) pt);
+        return (int) it.context.attach(device, 0, (int) pt);
     }
 
     @Test
@@ -43,7 +43,7 @@ final class PinningTest {
         long ioas = it.ioas();
         assertEquals(0x10000, it.map(ioas, ALL, 0xdead_0000_0000L, 16 * PAGE, 0x10000), "any address will do");
         assertEquals(0, it.pins());
-        assertEquals(-Errno.EFAULT, it.context.attach(firstId, (int) ioas));
+        assertEquals(-Errno.EFAULT, it.context.attach(firstId, 0, (int) ioas));
         assertEquals(0, it.pins());
         assertEquals(16 * PAGE, it.unmap(ioas, 0, -1));
         assertTrue(attach(firstId, ioas) > 0);
@@ -82,13 +82,13 @@ final class PinningTest {
         long memory = it.memory(8);
         assertEquals(MIB, it.map(ioas, ALL, memory, 8 * PAGE, MIB));
         int hwpt = attach(firstId, ioas);
-        long manual = it.context.attach(secondId, (int) ioas);
+        long manual = it.context.attach(secondId, 0, (int) ioas);
         assertEquals(hwpt, manual, "the automatic page table is shared");
         assertEquals(1, it.context.domains((int) ioas).size());
-        it.context.detach(firstId);
+        it.context.detach(firstId, 0);
         assertEquals(8, it.pins());
         assertTrue(second.dma().write(MIB, MemorySegment.ofArray(new byte[] {9})));
-        it.context.detach(secondId);
+        it.context.detach(secondId, 0);
         assertEquals(0, it.pins());
         assertFalse(second.dma().write(MIB, MemorySegment.ofArray(new byte[] {8})));
         assertEquals(9, UserMappings.segment(memory, PAGE).get(ValueLayout.JAVA_BYTE, 0));
@@ -196,18 +196,18 @@ final class PinningTest {
         assertEquals(MIB, it.map(ioas, ALL, memory, 4 * PAGE, MIB));
         assertEquals(MIB, it.map(bad, ALL, 0x7000_0000_0000L, 4 * PAGE, MIB));
         int hwpt = attach(firstId, ioas);
-        assertEquals(-Errno.EFAULT, it.context.replace(firstId, (int) bad));
+        assertEquals(-Errno.EFAULT, it.context.replace(firstId, 0, (int) bad));
         assertEquals(4, it.pins());
-        assertEquals(-Errno.EBUSY, it.context.attach(firstId, (int) ioas));
-        assertEquals(hwpt, it.context.replace(firstId, (int) ioas));
+        assertEquals(-Errno.EBUSY, it.context.attach(firstId, 0, (int) ioas));
+        assertEquals(hwpt, it.context.replace(firstId, 0, (int) ioas));
         assertTrue(first.dma().write(MIB, MemorySegment.ofArray(new byte[1])));
         assertEquals(4 * PAGE, it.unmap(bad, 0, -1));
         long window = 0xfee0_0000L;
         assertEquals(window, it.map(bad, ALL, memory, 4 * PAGE, window));
-        assertEquals(-Errno.EADDRINUSE, it.context.replace(firstId, (int) bad));
+        assertEquals(-Errno.EADDRINUSE, it.context.replace(firstId, 0, (int) bad));
         assertTrue(first.dma().write(MIB, MemorySegment.ofArray(new byte[1])));
         assertEquals(4 * PAGE, it.unmap(bad, 0, -1));
-        assertTrue(it.context.replace(firstId, (int) bad) > 0);
+        assertTrue(it.context.replace(firstId, 0, (int) bad) > 0);
         assertFalse(first.dma().write(MIB, MemorySegment.ofArray(new byte[1])));
         assertEquals(0, it.pins());
         assertEquals(window, it.map(ioas, ALL, memory, 4 * PAGE, window), "its window is free again");
@@ -221,18 +221,18 @@ final class PinningTest {
         long ioas = it.ioas();
         long other = it.ioas();
         int hwpt = attach(firstId, ioas);
-        assertEquals(-Errno.EINVAL, it.context.attach(siblingId, (int) other));
+        assertEquals(-Errno.EINVAL, it.context.attach(siblingId, 0, (int) other));
         assertEquals(hwpt, attach(siblingId, ioas));
-        long moved = it.context.replace(firstId, (int) other);
+        long moved = it.context.replace(firstId, 0, (int) other);
         assertTrue(moved > 0);
-        assertEquals(moved, it.context.replace(siblingId, (int) other), "a replace takes the whole group along");
+        assertEquals(moved, it.context.replace(siblingId, 0, (int) other), "a replace takes the whole group along");
         int fd = it.process.open("/dev/iommu", Linux.O_RDWR, 0);
         IommufdContext rival = it.kernel.iommufd().contexts().getLast();
         assertEquals(-Errno.EBUSY, rival.bindDevice(sibling));
         assertEquals(0, it.process.close(fd));
         assertEquals(-Errno.EBUSY, it.destroy(firstId));
         assertEquals(-Errno.EBUSY, it.destroy(other));
-        it.context.unbind(siblingId);
+        it.unbind(siblingId);
         assertEquals(-Errno.ENOENT, it.destroy(siblingId));
     }
 

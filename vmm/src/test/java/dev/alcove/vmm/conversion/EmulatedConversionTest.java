@@ -56,7 +56,7 @@ class EmulatedConversionTest {
 
     private void attach(Ioas ioas) {
         deviceId = context().bindDevice(device);
-        assertTrue(context().attach(deviceId, ioas.id()) > 0);
+        assertTrue(context().attach(deviceId, 0, ioas.id()) > 0);
     }
 
     private IommufdContext context() {
@@ -114,6 +114,7 @@ class EmulatedConversionTest {
                 assertReach(vm, page, !model[page], where);
             }
             assertTrue(refused > 0, "no allocation failed");
+            context().detach(deviceId, 0);
             context().unbind(deviceId);
         }
     }
@@ -145,6 +146,7 @@ class EmulatedConversionTest {
                 result.get();
             }
             assertEquals(List.of(), checker(vm).check());
+            context().detach(deviceId, 0);
             context().unbind(deviceId);
         }
     }

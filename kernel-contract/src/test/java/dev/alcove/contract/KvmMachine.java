@@ -19,6 +19,7 @@ import java.lang.foreign.ValueLayout;
 import java.nio.charset.StandardCharsets;
 import java.util.ArrayList;
 import java.util.List;
+import java.util.function.IntSupplier;
 import java.util.regex.Matcher;
 import java.util.regex.Pattern;
 
@@ -88,6 +89,28 @@ final class KvmMachine implements AutoCloseable {
             kernel.needs("guest_memfd with flags " + flags + " in this machine", -Errno.EINVAL);
         }
         return this;
+    }
+
+    /** A machine that takes guest_memfds with these flags: a default one, or else one with private memory. */
+    static KvmMachine withGmem(KernelUnderTest kernel, long flags) {
+        KvmMachine plain = new KvmMachine(kernel, DEFAULT);
+        if (plain.has(GUEST_MEMFD) == 1) {
+            return plain.needsGmem(flags);
+        }
+        plain.close();
+        return new KvmMachine(kernel, SW_PROTECTED).needsGmem(flags);
+    }
+
+    /** What a call answers while the process may have no further descriptor. */
+    int withoutDescriptors(IntSupplier call) {
+        MemorySegment old = struct(16);
+        MemorySegment none = struct(16);
+        ok(sys.prlimit(Linux.RLIMIT_NOFILE, null, old));
+        none.set(ValueLayout.JAVA_LONG, 8, old.get(ValueLayout.JAVA_LONG, 8));
+        ok(sys.prlimit(Linux.RLIMIT_NOFILE, none, null));
+        int answer = call.getAsInt();
+        ok(sys.prlimit(Linux.RLIMIT_NOFILE, old, null));
+        return answer;
     }
 
     /** Skips the test, and closes the machine, where a capability is 0. */

@@ -141,6 +141,16 @@ final class KvmSystemContractTest {
     }
 
     @EveryKvm
+    void nothingOfAMachineIsExecuted(KernelUnderTest kernel) {
+        try (KvmMachine m = machine(kernel)) {
+            kernel.needs("anonymous files without execution", KvmMachine.before(m.sys, 6, 18) ? -Errno.EINVAL : 0);
+            int execute = Linux.PROT_READ | Linux.PROT_EXEC;
+            fails(Errno.EPERM, m.sys.mmap(0, 4096, execute, Linux.MAP_SHARED, m.fd, 0));
+            fails(Errno.EPERM, m.sys.mmap(0, 4096, execute, Linux.MAP_SHARED, m.vcpu(0).fd, 0));
+        }
+    }
+
+    @EveryKvm
     void aMachineIsAnAnonymousFile(KernelUnderTest kernel) {
         try (KvmMachine m = machine(kernel)) {
             MemorySegment stat = m.struct(144);

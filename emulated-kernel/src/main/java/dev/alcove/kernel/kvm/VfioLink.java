@@ -113,6 +113,11 @@ final class VfioLink extends OpenFile {
     }
 
     @Override
+    public boolean anonymous() {
+        return true;
+    }
+
+    @Override
     public Stat stat() {
         return new Stat(inode, 0600, 0, 0);
     }

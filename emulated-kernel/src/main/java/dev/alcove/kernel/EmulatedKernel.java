@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 package dev.alcove.kernel;
 
+import dev.alcove.kernel.dmabuf.Udmabuf;
 import dev.alcove.kernel.file.Vfs;
 import dev.alcove.kernel.iommu.Iommu;
 import dev.alcove.kernel.iommufd.Iommufd;
@@ -53,6 +54,7 @@ public final class EmulatedKernel implements AutoCloseable {
         this.allocator = allocator;
         this.memory = new PhysicalMemory(host, frames, allocator);
         subsystems.push(new ProcessFiles(this));
+        subsystems.push(new Udmabuf(memory, vfs));
         this.iommu = new Iommu(memory, allocator);
         this.iommufd = new Iommufd(profile, allocator, memory, iommu, vfs);
         subsystems.push(iommufd);

@@ -228,6 +228,20 @@ final class DmaBufContractTest {
     }
 
     @EveryKernel
+    void aSyncFileOfABufferWithoutFencesIsSignalled(KernelUnderTest kernel) {
+        try (Buffer it = new Buffer(kernel)) {
+            int file = (int) ok(it.syncFile(EXPORT_SYNC_FILE, READ | WRITE, -1));
+            assertEquals(Linux.FD_CLOEXEC, it.sys.fcntl(file, Linux.F_GETFD, 0));
+            MemorySegment poll = it.user.allocate(8, 8);
+            poll.set(ValueLayout.JAVA_INT, 0, file);
+            poll.set(ValueLayout.JAVA_SHORT, 4, (short) Linux.POLLIN);
+            assertEquals(1, it.sys.poll(poll, 0));
+            ok(it.syncFile(IMPORT_SYNC_FILE, WRITE, file));
+            ok(it.sys.close(file));
+        }
+    }
+
+    @EveryKernel
     void whatIsNoSyncFileIsNotImported(KernelUnderTest kernel) {
         try (Buffer it = new Buffer(kernel)) {
             fails(Errno.EINVAL, it.syncFile(IMPORT_SYNC_FILE, READ, -1));

@@ -199,6 +199,19 @@ final class IoasFileContractTest {
     }
 
     @EveryKernel
+    void aPinnedFileIsNotSealedAgainstWriting(KernelUnderTest kernel) {
+        try (IommufdClient it = client(kernel)) {
+            long ioas = attached(it);
+            int file = memfd(kernel, PAGE);
+            ok(it.mapFile(ioas, ALL, file, 0, PAGE, MIB));
+            fails(Errno.EBUSY, kernel.sys().fcntl(file, Linux.F_ADD_SEALS, 8));
+            ok(it.unmap(ioas, 0, -1));
+            ok(kernel.sys().fcntl(file, Linux.F_ADD_SEALS, 8));
+            ok(kernel.sys().close(file));
+        }
+    }
+
+    @EveryKernel
     void sealsDoNotMatter(KernelUnderTest kernel) {
         try (IommufdClient it = client(kernel)) {
             long ioas = attached(it);

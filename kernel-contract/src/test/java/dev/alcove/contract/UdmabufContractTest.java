@@ -205,6 +205,25 @@ final class UdmabufContractTest {
     }
 
     @EveryKernel
+    void aFileMustTakeSeals(KernelUnderTest kernel) {
+        try (Device it = new Device(kernel)) {
+            int plain = it.own(it.sys.memfdCreate("plain", Linux.MFD_CLOEXEC));
+            ok(it.sys.ftruncate(plain, PAGE));
+            fails(Errno.EINVAL, it.create(plain, 0, 0, PAGE));
+        }
+    }
+
+    @EveryKernel
+    void aFileInABufferIsNotSealedAgainstWriting(KernelUnderTest kernel) {
+        try (Device it = new Device(kernel)) {
+            int buffer = it.create(it.memory, 0, 0, PAGE);
+            fails(Errno.EBUSY, it.sys.fcntl(it.memory, Linux.F_ADD_SEALS, SEAL_WRITE));
+            ok(it.sys.close(buffer));
+            ok(it.sys.fcntl(it.memory, Linux.F_ADD_SEALS, SEAL_WRITE));
+        }
+    }
+
+    @EveryKernel
     void aBufferLiesInItsFile(KernelUnderTest kernel) {
         try (Device it = new Device(kernel)) {
             fails(Errno.EINVAL, it.create(it.memory, 0, 0, 9 * PAGE));

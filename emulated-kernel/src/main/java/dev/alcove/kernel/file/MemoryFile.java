@@ -319,7 +319,7 @@ public final class MemoryFile extends OpenFile {
             if ((seals & F_SEAL_SEAL) != 0) {
                 return -Errno.EPERM;
             }
-            if ((argument & F_SEAL_WRITE) != 0 && (seals & F_SEAL_WRITE) == 0 && store.mappedWritable()) {
+            if ((argument & F_SEAL_WRITE) != 0 && (seals & F_SEAL_WRITE) == 0 && (store.mappedWritable() || store.held())) {
                 return -Errno.EBUSY;
             }
             seals |= (int) argument;

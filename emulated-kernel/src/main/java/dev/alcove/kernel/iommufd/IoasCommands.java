@@ -9,6 +9,7 @@ import dev.alcove.bindings.iommufd.iommu_ioas_map;
 import dev.alcove.bindings.iommufd.iommu_ioas_map_file;
 import dev.alcove.bindings.iommufd.iommu_ioas_unmap;
 import dev.alcove.bindings.iommufd.iommu_iova_range;
+import dev.alcove.kernel.dmabuf.DmaBufFile;
 import dev.alcove.kernel.file.OpenFile;
 import dev.alcove.kernel.iommu.IommuDomain;
 import dev.alcove.kernel.iommufd.IoPageTable.Slice;
@@ -197,6 +198,11 @@ final class IoasCommands {
             OpenFile file = command.task().file(iommu_ioas_map_file.fd(struct));
             if (file == null) {
                 return -Errno.EBADF;
+            }
+            if (context.module().profile().vfioDmaBuf() && file instanceof DmaBufFile buffer) {
+                // Those of registers can be taken, by kernels that know how to take them back.
+                boolean outside = Long.compareUnsigned(start + length - 1, buffer.size()) >= 0;
+                return outside ? -Errno.EINVAL : -Errno.EOPNOTSUPP;
             }
             if (Long.compareUnsigned(length, ULONG_MAX - Linux.PAGE_SIZE) > 0) {
                 return -Errno.EINVAL;

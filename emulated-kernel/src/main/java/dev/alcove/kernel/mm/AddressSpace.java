@@ -251,7 +251,8 @@ public final class AddressSpace extends Mm {
     private int advise(Vma part, int advice, List<Vma> removed) {
         switch (advice) {
             case Linux.MADV_DONTNEED -> {
-                if (part.region() != null) {
+                PageStore store = part.store();
+                if (store == null || store.pfnMap()) {
                     return -Errno.EINVAL;
                 }
                 if (part.owner() instanceof AnonymousMemory anonymous) {
@@ -287,13 +288,13 @@ public final class AddressSpace extends Mm {
     public long faultIn(long address, boolean write) {
         lock.readLock().lock();
         try {
-            return frame(address, write);
+            return frame(address, write, false);
         } finally {
             lock.readLock().unlock();
         }
     }
 
-    private long frame(long address, boolean write) {
+    private long frame(long address, boolean write, boolean pin) {
         Map.Entry<Long, Vma> entry = vmas.floorEntry(address);
         if (entry == null) {
             return -Errno.EFAULT;
@@ -303,7 +304,7 @@ public final class AddressSpace extends Mm {
         if (address >= vma.end() || store == null || !vma.allows(write) || !store.userAccessible()) {
             return -Errno.EFAULT;
         }
-        return store.frame(vma.index(address));
+        return pin && store.pfnMap() ? -Errno.EFAULT : store.frame(vma.index(address));
     }
 
     @Override
@@ -327,7 +328,7 @@ public final class AddressSpace extends Mm {
         lock.readLock().lock();
         try {
             for (int page = 0; page < count; page++) {
-                long frame = frame(address + ((long) page << Linux.PAGE_SHIFT), write);
+                long frame = frame(address + ((long) page << Linux.PAGE_SHIFT), write, true);
                 if (frame < 0) {
                     return page > 0 ? page : (int) frame;
                 }
@@ -362,7 +363,7 @@ public final class AddressSpace extends Mm {
         try {
             for (long done = 0; done < length; ) {
                 long at = address + done;
-                long frame = frame(at, write);
+                long frame = frame(at, write, false);
                 if (frame < 0) {
                     return -Errno.EFAULT;
                 }

@@ -28,8 +28,12 @@ public final class PageStore {
     /** Pages of an extent at most: 1 GiB. */
     private static final long EXTENT = 1L << 18;
 
+    /** Home of pages that never had one. */
+    private static final long NO_HOME = 1L << 62;
+
     private final PhysicalMemory memory;
     private final boolean userAccessible;
+    private final boolean pfnMap;
     private final ReentrantLock lock = new ReentrantLock();
     private volatile long pages;
     /** Sorted, never changed in place; replaced under the lock. */
@@ -44,9 +48,30 @@ public final class PageStore {
      * @param userAccessible whether a user mapping may touch the pages (a guest_memfd without INIT_SHARED: SIGBUS)
      */
     public PageStore(PhysicalMemory memory, long pages, boolean userAccessible) {
+        this(memory, pages, userAccessible, false);
+    }
+
+    private PageStore(PhysicalMemory memory, long pages, boolean userAccessible, boolean pfnMap) {
         this.memory = memory;
         this.pages = pages;
         this.userAccessible = userAccessible;
+        this.pfnMap = pfnMap;
+    }
+
+    /**
+     * Frames that belong to others, as a driver shows them to user space (VM_PFNMAP): they can be touched, and not be
+     * pinned. The store takes a reference to each, until it is closed.
+     */
+    public static PageStore ofFrames(PhysicalMemory memory, long[] frames) {
+        PageStore store = new PageStore(memory, frames.length, true, true);
+        PageExtent extent = new PageExtent(0, frames.length, NO_HOME);
+        for (int i = 0; i < frames.length; i++) {
+            memory.get(frames[i]);
+            extent.depart(i);
+            store.overrides.put((long) i, frames[i]);
+        }
+        store.extents = new PageExtent[] {extent};
+        return store;
     }
 
     /** Length in pages. */
@@ -57,6 +82,26 @@ public final class PageStore {
     /** Whether a user mapping may touch the pages. */
     public boolean userAccessible() {
         return userAccessible;
+    }
+
+    /** Whether user mappings of it cannot be pinned. */
+    boolean pfnMap() {
+        return pfnMap;
+    }
+
+    /** Whether somebody besides the store holds a frame: a DMA pin, or a driver (F_SEAL_WRITE waits for them). */
+    public boolean held() {
+        lock.lock();
+        try {
+            for (PageExtent extent : extents) {
+                if (memory.firstHeld(extent.home, extent.home + extent.count) < extent.home + extent.count) {
+                    return true;
+                }
+            }
+            return overrides.values().stream().anyMatch(frame -> memory.firstHeld(frame, frame + 1) == frame);
+        } finally {
+            lock.unlock();
+        }
     }
 
     /** Changes the length (ftruncate); pages past the end are freed as by {@link #punch}. */

@@ -2,6 +2,7 @@
 package dev.alcove.kernel.vfio;
 
 import dev.alcove.bindings.vfio.vfio;
+import dev.alcove.kernel.dmabuf.DmaBufExporter;
 import dev.alcove.kernel.dmabuf.DmaBufFile;
 import dev.alcove.kernel.mm.MmioRegion;
 import dev.alcove.kernel.task.Task;
@@ -53,7 +54,8 @@ final class VfioDmaBufs {
         if (size < 0) {
             return size;
         }
-        DmaBufFile file = new DmaBufFile(size, openFlags & (Linux.O_ACCMODE | Linux.O_NONBLOCK), device.nextInode());
+        DmaBufFile file = new DmaBufFile(
+                size, openFlags & (Linux.O_ACCMODE | Linux.O_NONBLOCK), device.nextInode(), new DmaBufExporter() {});
         return task.install(file, (openFlags & Linux.O_CLOEXEC) != 0);
     }
 

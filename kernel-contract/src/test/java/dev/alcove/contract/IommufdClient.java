@@ -332,6 +332,12 @@ final class IommufdClient implements AutoCloseable {
         return sys.ioctl(device, 0x3b78, struct);
     }
 
+    /** Closes a descriptor at the end. */
+    int own(int file) {
+        files.add(Checks.fd(file));
+        return file;
+    }
+
     /** Closes a descriptor that {@link #openDevice} or {@link #faultQueue} made. */
     void closeFile(int file) {
         files.remove(Integer.valueOf(file));

@@ -16,6 +16,21 @@ public interface DmaBufExporter {
         return 0;
     }
 
+    /**
+     * Gives the buffer to somebody who maps it for devices, until {@link #detach}.
+     *
+     * @param revoke called when the exporter takes it back: on return nobody may reach it any more; it takes no lock of
+     *     the exporter's
+     * @return the number of its first frame; {@code -EOPNOTSUPP} not in one piece, or it cannot be taken back;
+     *     {@code -ENODEV} it has been
+     */
+    default long attach(Runnable revoke) {
+        return -Errno.EOPNOTSUPP;
+    }
+
+    /** Undoes {@link #attach}. */
+    default void detach(Runnable revoke) {}
+
     /** mmap(2) of a range that lies in the buffer; page aligned. */
     default Mapping map(long offset, boolean shared) {
         return new Mapping.Refused(Errno.EINVAL);

@@ -51,6 +51,16 @@ public final class DmaBufFile extends OpenFile {
         return size;
     }
 
+    /** Gives the buffer to somebody who maps it for devices: {@link DmaBufExporter#attach}. */
+    public long attach(Runnable revoke) {
+        return exporter.attach(revoke);
+    }
+
+    /** Undoes {@link #attach}. */
+    public void detach(Runnable revoke) {
+        exporter.detach(revoke);
+    }
+
     @Override
     public long seek(Task task, long offset, int whence) {
         if (offset != 0 || (whence != Linux.SEEK_SET && whence != Linux.SEEK_END)) {

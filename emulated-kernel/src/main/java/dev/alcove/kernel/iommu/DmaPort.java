@@ -78,6 +78,10 @@ public final class DmaPort {
                     return refuse(iova, write, write ? Reason.NOT_WRITABLE : Reason.NOT_READABLE);
                 }
                 long address = (entry & -Linux.PAGE_SIZE) | (iova & (Linux.PAGE_SIZE - 1));
+                if (address >= iommu.memory().view().byteSize()) {
+                    // Registers of a device: there is no way from here to them.
+                    return false;
+                }
                 if (write) {
                     MemorySegment.copy(buffer, offset, iommu.memory().view(), address, length);
                 } else {

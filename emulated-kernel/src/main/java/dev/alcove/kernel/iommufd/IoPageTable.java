@@ -269,6 +269,9 @@ final class IoPageTable {
         if (pages == null) {
             return -Errno.EBUSY;
         }
+        if (pages.isDmaBuf()) {
+            return -Errno.EOPNOTSUPP;
+        }
         if (((boundary | area.startByteOf(boundary)) & alignment - 1) != 0) {
             return -Errno.EINVAL;
         }

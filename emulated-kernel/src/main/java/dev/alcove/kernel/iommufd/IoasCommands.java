@@ -20,6 +20,7 @@ import dev.alcove.sys.Linux;
 import java.lang.foreign.MemorySegment;
 import java.util.ArrayList;
 import java.util.List;
+import org.jspecify.annotations.Nullable;
 
 /** The ioctls on I/O address spaces. */
 final class IoasCommands {
@@ -199,33 +200,56 @@ final class IoasCommands {
             if (file == null) {
                 return -Errno.EBADF;
             }
-            if (context.module().profile().vfioDmaBuf() && file instanceof DmaBufFile buffer) {
-                // Those of registers can be taken, by kernels that know how to take them back.
-                boolean outside = Long.compareUnsigned(start + length - 1, buffer.size()) >= 0;
-                return outside ? -Errno.EINVAL : -Errno.EOPNOTSUPP;
-            }
-            if (Long.compareUnsigned(length, ULONG_MAX - Linux.PAGE_SIZE) > 0) {
-                return -Errno.EINVAL;
-            }
             if (!context.module().allocator().charge("iommufd pages")) {
                 return -Errno.ENOMEM;
             }
-            file.get();
-            PageSource source = new PageSource.File(
-                    file, context.module().memory(), start >>> Linux.PAGE_SHIFT, start);
-            IopPages pages = newPages(context, command.task(), source, rights(flags));
+            boolean asBuffer = context.module().profile().vfioDmaBuf() && file instanceof DmaBufFile;
+            if (!asBuffer && Long.compareUnsigned(length, ULONG_MAX - Linux.PAGE_SIZE) > 0) {
+                return -Errno.EINVAL;
+            }
+            long[] error = new long[1];
+            IopPages pages = asBuffer
+                    ? dmaBufPages(context, command.task(), (DmaBufFile) file, start, length, rights(flags), error)
+                    : filePages(context, command.task(), file, start, rights(flags));
+            if (pages == null) {
+                return error[0];
+            }
             long[] iova = {iommu_ioas_map_file.iova(struct)};
-            long error = ioas.table.map(
+            error[0] = ioas.table.map(
                     List.of(new Slice(pages, start & Linux.PAGE_SIZE - 1, length)),
                     iova,
                     (flags & FIXED_IOVA) == 0,
                     rights(flags));
-            if (error != 0) {
-                return error;
+            if (error[0] != 0) {
+                return error[0];
             }
             iommu_ioas_map_file.iova(struct, iova[0]);
             return command.respond();
         });
+    }
+
+    private static IopPages filePages(IommufdContext context, Task task, OpenFile file, long start, int rights) {
+        file.get();
+        PageSource source = new PageSource.File(file, context.module().memory(), start >>> Linux.PAGE_SHIFT, start);
+        return newPages(context, task, source, rights);
+    }
+
+    /** @param error element 0 receives {@code -EINVAL -EOPNOTSUPP -ENODEV} when the answer is null */
+    private static @Nullable IopPages dmaBufPages(
+            IommufdContext context, Task task, DmaBufFile buffer, long start, long length, int rights, long[] error) {
+        if (Long.compareUnsigned(start + length - 1, buffer.size()) >= 0) {
+            error[0] = -Errno.EINVAL;
+            return null;
+        }
+        IopPages[] pages = new IopPages[1];
+        DmaBufSource source = new DmaBufSource(buffer, start, () -> pages[0].revoke());
+        pages[0] = newPages(context, task, source, rights);
+        error[0] = source.attach();
+        if (error[0] != 0) {
+            return null;
+        }
+        buffer.get();
+        return pages[0];
     }
 
     static long copy(IommufdContext context, Command command) {

@@ -8,6 +8,7 @@ import dev.alcove.sys.Errno;
 import dev.alcove.sys.Linux;
 import java.util.List;
 import java.util.concurrent.locks.ReentrantLock;
+import org.jspecify.annotations.Nullable;
 
 /**
  * A linear array of pages from one source, shared by all areas that map some of it ({@code struct iopt_pages}).
@@ -29,6 +30,10 @@ final class IopPages {
     private final PageSource source;
     private final boolean writable;
     private final IntervalTree<IopArea> holders = new IntervalTree<>();
+
+    /** Of a dma-buf only. */
+    private final @Nullable DmaBufTracker tracker;
+
     private MemlockAccount account;
     private long pinned;
     private int references = 1;
@@ -38,6 +43,7 @@ final class IopPages {
         this.source = source;
         this.writable = writable;
         this.account = account;
+        this.tracker = source instanceof DmaBufSource ? new DmaBufTracker() : null;
     }
 
     /** Whether the first mapping asked for writing; fixed for life. */
@@ -47,6 +53,23 @@ final class IopPages {
 
     PageSource source() {
         return source;
+    }
+
+    /** Whether this is a dma-buf. */
+    boolean isDmaBuf() {
+        return tracker != null;
+    }
+
+    /** The exporter of a dma-buf takes it back. */
+    void revoke() {
+        mutex.lock();
+        try {
+            if (tracker != null) {
+                tracker.revoke();
+            }
+        } finally {
+            mutex.unlock();
+        }
     }
 
     /** Pages pinned now. */
@@ -119,14 +142,20 @@ final class IopPages {
         }
         mutex.lock();
         try {
+            if (tracker != null) {
+                tracker.add(area, domains);
+            }
             PfnRuns fresh = new PfnRuns();
-            int error = mapAll(area, domains, large, fresh);
+            int error = tracker != null && tracker.revoked() ? 0 : mapAll(area, domains, large, fresh);
             if (error == 0) {
                 error = account.charge(fresh.pages());
             }
             if (error != 0) {
                 domains.forEach(domain -> domain.unmap(area.iova, area.length() >>> Linux.PAGE_SHIFT, null));
                 fresh.forEach((index, pfn, pages) -> unpin(pfn, pages));
+                if (tracker != null) {
+                    tracker.remove(area, domains);
+                }
                 return error;
             }
             pinned += fresh.pages();
@@ -158,7 +187,7 @@ final class IopPages {
                 if (count < 0) {
                     return count;
                 }
-                for (int i = 0; i < count; i++) {
+                for (int i = 0; i < count && tracker == null; i++) {
                     fresh.add(index + i, frames[i], 1);
                 }
             }
@@ -215,6 +244,10 @@ final class IopPages {
             }
             IommuDomain storage = storageOf(area);
             release(area);
+            if (tracker != null) {
+                tracker.unmap(area);
+                return;
+            }
             PfnRuns removed = new PfnRuns();
             for (long at = area.iova; ; ) {
                 long stepLast = Math.min(at | UNMAP_STEP - 1, area.last);
@@ -245,7 +278,13 @@ final class IopPages {
             if (area.storage == domain) {
                 area.storage = other;
             }
-            domain.unmap(area.iova, area.length() >>> Linux.PAGE_SHIFT, null);
+            boolean gone = tracker != null && tracker.revoked();
+            if (tracker != null) {
+                tracker.remove(area, List.of(domain));
+            }
+            if (!gone) {
+                domain.unmap(area.iova, area.length() >>> Linux.PAGE_SHIFT, null);
+            }
         } finally {
             mutex.unlock();
         }

@@ -9,7 +9,7 @@ import dev.alcove.sys.Errno;
 import dev.alcove.sys.Linux;
 
 /** Where the pages of an {@link IopPages} come from. */
-sealed interface PageSource {
+sealed interface PageSource permits PageSource.User, PageSource.File, DmaBufSource {
     /**
      * Pins pages for good.
      *

@@ -4,6 +4,7 @@ package dev.alcove.kernel.vfio;
 import dev.alcove.kernel.mm.MmioRegion;
 import dev.alcove.kernel.pci.PciFunction;
 import java.util.Arrays;
+import java.util.function.Consumer;
 
 /**
  * The configuration space that a VFIO user sees (drivers/vfio/pci/vfio_pci_config.c). Of each bit of the header and of
@@ -32,6 +33,7 @@ final class VfioConfigSpace {
     private final byte[] virtual = new byte[SIZE];
     private final byte[] writable = new byte[SIZE];
     private boolean barsWritten = true;
+    private Consumer<Boolean> decoding = on -> {};
 
     /** Starts from what the function's own space holds. */
     VfioConfigSpace(PciFunction function) {
@@ -91,8 +93,16 @@ final class VfioConfigSpace {
         barsWritten = false;
     }
 
+    /** Says who is told when the user turns memory decoding off, before it is, or on, after it is. */
+    void onDecoding(Consumer<Boolean> listener) {
+        decoding = listener;
+    }
+
     /** Writes up to a dword that lies in one. */
     void write(int offset, int size, int value, VfioInterrupts interrupts) {
+        if (offset == PciFunction.COMMAND && (value & PciFunction.COMMAND_MEMORY) == 0) {
+            decoding.accept(false);
+        }
         for (int i = 0; i < size; i++) {
             int at = offset + i;
             int octet = value >>> (8 * i);
@@ -105,6 +115,9 @@ final class VfioConfigSpace {
         }
         if (offset == PciFunction.COMMAND) {
             setCopy(offset, 1, (copied(offset, 1) & ~DECODING) | (value & DECODING));
+            if (memoryEnabled()) {
+                decoding.accept(true);
+            }
         }
         if (offset >= PciFunction.COMMAND && offset < PciFunction.COMMAND + 2) {
             interrupts.disablePin((copied(PciFunction.COMMAND, 2) & PciFunction.COMMAND_INTX_DISABLE) != 0);

@@ -2,6 +2,7 @@
 package dev.alcove.kernel.vfio;
 
 import dev.alcove.kernel.EmulatedKernel;
+import dev.alcove.kernel.KernelProfile;
 import dev.alcove.kernel.file.Vfs;
 import dev.alcove.kernel.iommu.IommuDevice;
 import dev.alcove.kernel.pci.PciAddress;
@@ -19,11 +20,13 @@ public final class VfioDevice {
     private final PciFunction function;
     private final IommuDevice iommu;
     private final Vfs vfs;
+    private final KernelProfile profile;
     private boolean owned;
 
     /** @param iommu the function's place in the IOMMU */
     public VfioDevice(EmulatedKernel kernel, PciAddress address, PciFunction function, IommuDevice iommu) {
         this.vfs = kernel.vfs();
+        this.profile = kernel.profile();
         this.address = address;
         this.function = function;
         this.iommu = iommu;
@@ -61,6 +64,10 @@ public final class VfioDevice {
     /** A number for a new file of the device. */
     long nextInode() {
         return vfs.nextInode();
+    }
+
+    KernelProfile profile() {
+        return profile;
     }
 
     IommuDevice iommu() {

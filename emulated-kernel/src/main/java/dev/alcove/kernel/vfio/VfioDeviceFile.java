@@ -41,6 +41,7 @@ public final class VfioDeviceFile extends OpenFile {
             VfioRegions regions,
             VfioIoeventfds ioeventfds,
             VfioFeatures features,
+            VfioDmaBufs dmaBufs,
             byte[] header) {}
 
     VfioDeviceFile(VfioDevice device, int flags, long inode) {
@@ -57,6 +58,7 @@ public final class VfioDeviceFile extends OpenFile {
             return;
         }
         opened = null;
+        state.dmaBufs.move(true);
         function.changeCommand(PciFunction.COMMAND_MASTER, 0);
         state.interrupts.close();
         state.ioeventfds.close();
@@ -142,12 +144,15 @@ public final class VfioDeviceFile extends OpenFile {
         VfioInterrupts interrupts = new VfioInterrupts(function);
         VfioRegions regions = new VfioRegions(function, config, interrupts);
         function.setSink(interrupts);
+        VfioDmaBufs dmaBufs = new VfioDmaBufs(device, regions);
+        config.onDecoding(on -> dmaBufs.move(!on));
         opened = new Opened(
                 new VfioAttachment(context, deviceId),
                 interrupts,
                 regions,
                 new VfioIoeventfds(function, config, regions),
-                new VfioFeatures(new VfioDmaBufs(device, regions)),
+                new VfioFeatures(device.profile().vfioDmaBuf() ? dmaBufs : null),
+                dmaBufs,
                 header);
     }
 

@@ -2,7 +2,6 @@
 package dev.alcove.kernel.vfio;
 
 import dev.alcove.bindings.vfio.vfio;
-import dev.alcove.kernel.dmabuf.DmaBufExporter;
 import dev.alcove.kernel.dmabuf.DmaBufFile;
 import dev.alcove.kernel.mm.MmioRegion;
 import dev.alcove.kernel.task.Task;
@@ -10,6 +9,7 @@ import dev.alcove.sys.Errno;
 import dev.alcove.sys.Linux;
 import java.lang.foreign.MemorySegment;
 import java.lang.foreign.ValueLayout;
+import java.util.concurrent.CopyOnWriteArrayList;
 
 /** Parts of a BAR as a dma-buf (VFIO_DEVICE_FEATURE_DMA_BUF; drivers/vfio/pci/vfio_pci_dmabuf.c). */
 final class VfioDmaBufs {
@@ -19,12 +19,27 @@ final class VfioDmaBufs {
     private static final int RANGE_SIZE = 16;
     private static final int MOST_RANGES = 1 << 16;
 
+    /** Frames of registers lie behind all memory: one such window for each function. */
+    private static final long FIRST_WINDOW = 1L << 38;
+
+    private static final int WINDOW_SHIFT = 20;
+
     private final VfioDevice device;
     private final VfioRegions regions;
+    private final CopyOnWriteArrayList<VfioDmaBuf> buffers = new CopyOnWriteArrayList<>();
+
+    /** Whether memory decoding is off. */
+    private volatile boolean revoked;
 
     VfioDmaBufs(VfioDevice device, VfioRegions regions) {
         this.device = device;
         this.regions = regions;
+    }
+
+    /** Memory decoding goes off, or is on again; off for good when the device is closed. */
+    void move(boolean revoke) {
+        revoked = revoke;
+        buffers.forEach(buffer -> buffer.move(revoke));
     }
 
     /** Makes a dma-buf: its descriptor, or {@code -EFAULT -EINVAL -ENODEV -EOVERFLOW -ENOMEM}. */
@@ -54,9 +69,20 @@ final class VfioDmaBufs {
         if (size < 0) {
             return size;
         }
+        VfioDmaBuf buffer = new VfioDmaBuf(firstFrames(ranges), revoked, buffers::remove);
+        buffers.add(buffer);
         DmaBufFile file = new DmaBufFile(
-                size, openFlags & (Linux.O_ACCMODE | Linux.O_NONBLOCK), device.nextInode(), new DmaBufExporter() {});
+                size, openFlags & (Linux.O_ACCMODE | Linux.O_NONBLOCK), device.nextInode(), buffer);
         return task.install(file, (openFlags & Linux.O_CLOEXEC) != 0);
+    }
+
+    private long[] firstFrames(MemorySegment ranges) {
+        long window = FIRST_WINDOW + ((long) device.iommu().requesterId() << WINDOW_SHIFT);
+        long[] frames = new long[(int) (ranges.byteSize() / RANGE_SIZE)];
+        for (int i = 0; i < frames.length; i++) {
+            frames[i] = window + (ranges.get(ValueLayout.JAVA_LONG_UNALIGNED, (long) i * RANGE_SIZE) >>> Linux.PAGE_SHIFT);
+        }
+        return frames;
     }
 
     private static long sizeOf(MemorySegment ranges, long barSize) {

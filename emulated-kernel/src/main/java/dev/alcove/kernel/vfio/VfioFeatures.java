@@ -5,6 +5,7 @@ import dev.alcove.bindings.vfio.vfio;
 import dev.alcove.kernel.file.EventFile;
 import dev.alcove.kernel.task.Task;
 import dev.alcove.sys.Errno;
+import org.jspecify.annotations.Nullable;
 
 /**
  * VFIO_DEVICE_FEATURE of a function without virtual functions and without migration. Low power is a promise of the user
@@ -19,10 +20,11 @@ final class VfioFeatures {
 
     private static final int MIG_PRECOPY_INFO = 12;
 
-    private final VfioDmaBufs dmaBufs;
+    private final @Nullable VfioDmaBufs dmaBufs;
     private boolean lowPower;
 
-    VfioFeatures(VfioDmaBufs dmaBufs) {
+    /** @param dmaBufs null where the kernel cannot export registers */
+    VfioFeatures(@Nullable VfioDmaBufs dmaBufs) {
         this.dmaBufs = dmaBufs;
     }
 
@@ -55,7 +57,7 @@ final class VfioFeatures {
             }
             return Math.min(checked, 0);
         }
-        if (feature == vfio.VFIO_DEVICE_FEATURE_DMA_BUF()) {
+        if (feature == vfio.VFIO_DEVICE_FEATURE_DMA_BUF() && dmaBufs != null) {
             int checked = check(flags, GET, room, VfioDmaBufs.REQUEST_SIZE);
             return checked <= 0 ? checked : dmaBufs.export(task, address + HEADER);
         }

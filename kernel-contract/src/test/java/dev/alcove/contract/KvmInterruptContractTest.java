@@ -86,25 +86,160 @@ final class KvmInterruptContractTest {
     }
 
     @EveryKvm
-    void theChecksOfTheSplitIrqchip(KernelUnderTest kernel) {
+    void theSplitIrqchipIsChosenOnce(KernelUnderTest kernel) {
         try (KvmMachine m = machine(kernel)) {
             fails(Errno.EEXIST, m.enable(SPLIT_IRQCHIP, 24));
+        }
+    }
+
+    @EveryKvm
+    void theSplitIrqchipIsChosenBeforeTheFirstVcpu(KernelUnderTest kernel) {
+        try (KvmMachine m = new KvmMachine(kernel, KvmMachine.DEFAULT)) {
+            kernel.needs("a split irqchip", m.has(SPLIT_IRQCHIP) == 0 ? -Errno.EINVAL : 0);
+            m.vcpu(0);
+            fails(Errno.EEXIST, m.enable(SPLIT_IRQCHIP, 24));
+        }
+    }
+
+    @EveryKvm
+    void theReservedPinsAreLimited(KernelUnderTest kernel) {
+        try (KvmMachine m = machine(kernel)) {
             fails(Errno.EINVAL, m.enable(SPLIT_IRQCHIP, 1 << 20));
-            int other = m.own(m.sys.ioctl(m.kvmFd, kvm.KVM_CREATE_VM(), 0L));
+            fails(Errno.EINVAL, m.enable(SPLIT_IRQCHIP, -1));
+        }
+    }
+
+    @EveryKvm
+    void messagesNeedAnIrqchip(KernelUnderTest kernel) {
+        try (KvmMachine m = new KvmMachine(kernel, KvmMachine.DEFAULT)) {
+            fails(Errno.EINVAL, m.sys.ioctl(m.fd, (int) kvm.KVM_SIGNAL_MSI(), m.struct(kvm_msi.sizeof())));
+            fails(Errno.EINVAL, m.sys.ioctl(m.fd, (int) kvm.KVM_SET_GSI_ROUTING(), m.struct(8)));
+        }
+    }
+
+    @EveryKvm
+    void messagesNeedAPointer(KernelUnderTest kernel) {
+        try (KvmMachine m = machine(kernel)) {
+            long bad = KvmMachine.BAD_POINTER;
+            fails(Errno.EFAULT, m.sys.ioctl(m.fd, (int) kvm.KVM_SIGNAL_MSI(), bad));
+            fails(Errno.EFAULT, m.sys.ioctl(m.fd, (int) kvm.KVM_SET_GSI_ROUTING(), bad));
+            fails(Errno.EFAULT, m.sys.ioctl(m.fd, (int) kvm.KVM_IRQFD(), bad));
+        }
+    }
+
+    @EveryKvm
+    void aMessageToNobodyIsEperm(KernelUnderTest kernel) {
+        try (KvmMachine m = machine(kernel)) {
             MemorySegment s = m.struct(kvm_msi.sizeof());
-            fails(Errno.EINVAL, m.sys.ioctl(other, (int) kvm.KVM_SIGNAL_MSI(), s));
-            fails(Errno.EINVAL, m.sys.ioctl(other, (int) kvm.KVM_SET_GSI_ROUTING(), m.struct(8)));
+            fails(Errno.EPERM, m.sys.ioctl(m.fd, (int) kvm.KVM_SIGNAL_MSI(), s));
             kvm_msi.flags(s, 1);
             fails(Errno.EPERM, m.sys.ioctl(m.fd, (int) kvm.KVM_SIGNAL_MSI(), s));
+        }
+    }
+
+    @EveryKvm
+    void aMessageHasOneFlag(KernelUnderTest kernel) {
+        try (KvmMachine m = machine(kernel)) {
+            MemorySegment s = m.struct(kvm_msi.sizeof());
             kvm_msi.flags(s, 2);
             fails(Errno.EINVAL, m.sys.ioctl(m.fd, (int) kvm.KVM_SIGNAL_MSI(), s));
-            MemorySegment fd = m.struct(kvm_irqfd.sizeof());
-            kvm_irqfd.fd(fd, -1);
-            fails(Errno.EBADF, m.sys.ioctl(m.fd, (int) kvm.KVM_IRQFD(), fd));
-            kvm_irqfd.fd(fd, m.kvmFd);
-            fails(Errno.EINVAL, m.sys.ioctl(m.fd, (int) kvm.KVM_IRQFD(), fd));
-            kvm_irqfd.flags(fd, 8);
-            fails(Errno.EINVAL, m.sys.ioctl(m.fd, (int) kvm.KVM_IRQFD(), fd));
+        }
+    }
+
+    private static int irqFd(KvmMachine m, int file, int gsi, int flags) {
+        MemorySegment s = m.struct(kvm_irqfd.sizeof());
+        kvm_irqfd.fd(s, file);
+        kvm_irqfd.gsi(s, gsi);
+        kvm_irqfd.flags(s, flags);
+        return m.sys.ioctl(m.fd, (int) kvm.KVM_IRQFD(), s);
+    }
+
+    @EveryKvm
+    void anIrqfdNeedsAnEventfd(KernelUnderTest kernel) {
+        try (KvmMachine m = machine(kernel)) {
+            fails(Errno.EBADF, irqFd(m, -1, 0, 0));
+            fails(Errno.EINVAL, irqFd(m, m.kvmFd, 0, 0));
+            fails(Errno.EBADF, irqFd(m, -1, 0, 1));
+        }
+    }
+
+    @EveryKvm
+    void anIrqfdHasTwoFlags(KernelUnderTest kernel) {
+        try (KvmMachine m = machine(kernel)) {
+            int event = m.own(fd(m.sys.eventfd(0, 0)));
+            fails(Errno.EINVAL, irqFd(m, event, 0, 4));
+            fails(Errno.EINVAL, irqFd(m, event, 0, 8));
+            fails(Errno.EINVAL, irqFd(m, -1, 0, 8));
+        }
+    }
+
+    @EveryKvm
+    void anIrqfdIsAssignedOnce(KernelUnderTest kernel) {
+        try (KvmMachine m = machine(kernel)) {
+            int event = m.own(fd(m.sys.eventfd(0, 0)));
+            ok(irqFd(m, event, 30, 0));
+            fails(Errno.EBUSY, irqFd(m, event, 30, 0));
+            fails(Errno.EBUSY, irqFd(m, event, 31, 0));
+            ok(irqFd(m, event, 30, 1));
+            ok(irqFd(m, event, 31, 0));
+        }
+    }
+
+    @EveryKvm
+    void anIrqfdThatIsNotThereIsDeassignedWithoutError(KernelUnderTest kernel) {
+        try (KvmMachine m = machine(kernel)) {
+            ok(irqFd(m, m.own(fd(m.sys.eventfd(0, 0))), 30, 1));
+        }
+    }
+
+    @EveryKvm
+    void anIrqfdsPinMayBeOneWithoutARoute(KernelUnderTest kernel) {
+        try (KvmMachine m = machine(kernel)) {
+            int event = m.own(fd(m.sys.eventfd(0, 0)));
+            ok(irqFd(m, event, m.has(25), 0));
+            ok(irqFd(m, event, m.has(25), 1));
+            ok(irqFd(m, event, -1, 0));
+        }
+    }
+
+    @EveryKvm
+    void anIrqfdNeedsAnIrqchip(KernelUnderTest kernel) {
+        try (KvmMachine m = new KvmMachine(kernel, KvmMachine.DEFAULT)) {
+            int event = m.own(fd(m.sys.eventfd(0, 0)));
+            fails(Errno.EINVAL, irqFd(m, event, 0, 0));
+            fails(Errno.EINVAL, irqFd(m, -1, 0, 0));
+            fails(Errno.EBADF, irqFd(m, -1, 0, 1));
+            ok(irqFd(m, event, 0, 1));
+        }
+    }
+
+    @EveryKvm
+    void resamplingNeedsThePinsInTheKernel(KernelUnderTest kernel) {
+        try (KvmMachine m = machine(kernel)) {
+            int event = m.own(fd(m.sys.eventfd(0, 0)));
+            fails(Errno.EINVAL, irqFd(m, event, 0, 2));
+            fails(Errno.EINVAL, irqFd(m, -1, 0, 2));
+            ok(irqFd(m, event, 0, 3));
+        }
+    }
+
+    @EveryKvm
+    void anIrqfdEndsWithItsMachine(KernelUnderTest kernel) {
+        try (KvmMachine m = machine(kernel)) {
+            int other = (int) ok(m.sys.ioctl(m.kvmFd, kvm.KVM_CREATE_VM(), 0L));
+            MemorySegment cap = m.struct(104);
+            cap.set(ValueLayout.JAVA_INT, 0, SPLIT_IRQCHIP);
+            cap.set(ValueLayout.JAVA_LONG, 8, 24);
+            ok(m.sys.ioctl(other, (int) kvm.KVM_ENABLE_CAP(), cap));
+            int event = m.own(fd(m.sys.eventfd(0, 0)));
+            MemorySegment s = m.struct(kvm_irqfd.sizeof());
+            kvm_irqfd.fd(s, event);
+            ok(m.sys.ioctl(other, (int) kvm.KVM_IRQFD(), s));
+            ok(m.sys.close(other));
+            MemorySegment one = m.struct(8);
+            one.set(ValueLayout.JAVA_LONG, 0, 1);
+            assertEquals(8, m.sys.write(event, one));
+            assertEquals(8, m.sys.read(event, one), "nobody takes the signal any more");
         }
     }
 

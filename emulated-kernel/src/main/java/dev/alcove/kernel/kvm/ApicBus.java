@@ -25,6 +25,10 @@ final class ApicBus {
         apics.add(apic);
     }
 
+    void remove(Lapic apic) {
+        apics.remove(apic);
+    }
+
     /**
      * Delivers a message.
      *

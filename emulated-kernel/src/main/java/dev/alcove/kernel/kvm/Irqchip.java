@@ -100,13 +100,16 @@ final class Irqchip {
         return result;
     }
 
-    /** KVM_IRQFD on a machine with this irqchip. */
-    int irqFd(Task task, MemorySegment s) {
+    /**
+     * KVM_IRQFD.
+     *
+     * @param present whether the machine has this irqchip at all
+     */
+    int irqFd(Task task, MemorySegment s, boolean present) {
         int flags = kvm_irqfd.flags(s);
-        if ((flags & ~(DEASSIGN | RESAMPLE)) != 0) {
-            return -Errno.EINVAL;
-        }
-        if (Integer.compareUnsigned(kvm_irqfd.gsi(s), MOST_ROUTES) >= 0 || (flags & RESAMPLE) != 0) {
+        boolean deassign = (flags & DEASSIGN) != 0;
+        // The pins that could be resampled are in user space.
+        if ((flags & ~(DEASSIGN | RESAMPLE)) != 0 || (!deassign && (!present || (flags & RESAMPLE) != 0))) {
             return -Errno.EINVAL;
         }
         OpenFile file = task.file(kvm_irqfd.fd(s));
@@ -116,7 +119,7 @@ final class Irqchip {
         if (!(file instanceof EventFile event)) {
             return -Errno.EINVAL;
         }
-        return (flags & DEASSIGN) != 0 ? deassign(event, kvm_irqfd.gsi(s)) : assign(event, kvm_irqfd.gsi(s));
+        return deassign ? deassign(event, kvm_irqfd.gsi(s)) : assign(event, kvm_irqfd.gsi(s));
     }
 
     private int assign(EventFile event, int gsi) {

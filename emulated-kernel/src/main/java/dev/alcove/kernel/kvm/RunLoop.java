@@ -38,7 +38,6 @@ final class RunLoop {
     int run(Task task) {
         Signals signals = task.signals();
         long oldMask = vcpu.attachSignals(signals);
-        vcpu.markRun();
         try {
             run.begin();
             return enter();
@@ -131,6 +130,7 @@ final class RunLoop {
     }
 
     private int loop() {
+        vcpu.markRun();
         while (true) {
             if (vcpu.signalPending()) {
                 return interrupted();

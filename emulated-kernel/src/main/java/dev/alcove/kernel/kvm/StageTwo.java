@@ -69,6 +69,11 @@ final class StageTwo {
         modes.add(mode);
     }
 
+    /** Takes a vCPU out that never ran. */
+    void remove(GuestMode mode) {
+        modes.remove(mode);
+    }
+
     /** A user address that a device access goes to, or -1 where the guest address is none of a slot. */
     long deviceAddress(long gpa) {
         Memslot slot = slots.find(gpa >>> 12);

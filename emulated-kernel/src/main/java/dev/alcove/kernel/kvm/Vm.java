@@ -83,6 +83,17 @@ final class Vm implements GmemOwner {
         }
     }
 
+    /** Takes a vCPU out again that has got no descriptor, so that its number is free. */
+    void remove(Vcpu vcpu) {
+        vcpus.remove(vcpu);
+        stageTwo.remove(vcpu.mode());
+        Lapic apic = vcpu.lapic();
+        if (apic != null) {
+            irqchip.bus().remove(apic);
+        }
+        vcpu.runPage().store().close();
+    }
+
     @Override
     public void released(GuestMemfd file) {
         gmems.remove(file);

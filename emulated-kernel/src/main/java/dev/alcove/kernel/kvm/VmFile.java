@@ -95,7 +95,11 @@ final class VmFile extends OpenFile {
             Vcpu vcpu = new Vcpu(vm, (int) id, run);
             vm.vcpus().add(vcpu);
             vm.get();
-            return task.install(new VcpuFile(vcpu, vm.nextInode()), true);
+            int fd = task.install(new VcpuFile(vcpu, vm.nextInode()), true);
+            if (fd < 0) {
+                vm.remove(vcpu);
+            }
+            return fd;
         } finally {
             vm.lock.unlock();
         }
@@ -234,7 +238,7 @@ final class VmFile extends OpenFile {
         if (task.memory().copyIn(argument, s) != 0) {
             return -Errno.EFAULT;
         }
-        return vm.irqchip().irqFd(task, s);
+        return vm.irqchip().irqFd(task, s, vm.splitIrqchip());
     }
 
     private long irqLine(Task task, int request, long argument) {

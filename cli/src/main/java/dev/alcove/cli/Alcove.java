@@ -34,6 +34,7 @@ import picocli.CommandLine.Command;
             DoctorCommand.class,
             ImagesCommand.class,
             FuzzCommand.class,
+            ExecCommand.class,
             AutoComplete.GenerateCompletion.class,
             CommandLine.HelpCommand.class
         })
@@ -79,6 +80,8 @@ public final class Alcove implements Runnable {
             return CommandLine.ExitCode.USAGE;
         });
         line.setExecutionStrategy(new CommandLine.RunLast());
+        // What follows the program's name is the program's.
+        line.getSubcommands().get("exec").setStopAtPositional(true);
         return line.execute(arguments);
     }
 

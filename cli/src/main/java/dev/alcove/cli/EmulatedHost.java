@@ -16,10 +16,10 @@ import java.util.Optional;
 /** An emulated machine with one process in it, which the VMM is. */
 final class EmulatedHost implements HostKernel {
     /** Where the machine's edu device is, for {@code vfio-pci,host=0000:00:04.0}. */
-    private static final PciAddress EDU = new PciAddress(0, 0, 4, 0);
+    static final PciAddress EDU = new PciAddress(0, 0, 4, 0);
 
     /** As QEMU's has by default: it reaches 256 MiB. */
-    private static final int EDU_DMA_BITS = 28;
+    static final int EDU_DMA_BITS = 28;
 
     private final EmulatedKernel kernel;
     private final EmulatedProcess process;

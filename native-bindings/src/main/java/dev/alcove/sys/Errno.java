@@ -12,6 +12,7 @@ public final class Errno {
     public static final int EIO = 5;
     public static final int ENXIO = 6;
     public static final int E2BIG = 7;
+    public static final int ENOEXEC = 8;
     public static final int EBADF = 9;
     public static final int ECHILD = 10;
     public static final int EAGAIN = 11;
@@ -46,6 +47,7 @@ public final class Errno {
     public static final int EADDRINUSE = 98;
     public static final int ETIMEDOUT = 110;
     public static final int EALREADY = 114;
+    public static final int EINPROGRESS = 115;
     public static final int EHWPOISON = 133;
 
     private static final Set<String> SECOND_NAMES = Set.of("EWOULDBLOCK", "EDEADLOCK", "ENOTSUP");

@@ -13,9 +13,9 @@ import static java.lang.foreign.ValueLayout.JAVA_LONG_UNALIGNED;
  * An eventfd: a counter that reads wait for. The kernel's own users (irqfd, VFIO triggers) call {@link #signal} and
  * {@link #consume}, and {@link #listen}.
  *
- * <p>The counter is guarded by the file's monitor; listeners run without it.
+ * <p>The counter is guarded by the file's monitor; listeners run without it. A subclass may have its counter elsewhere.
  */
-public final class EventFile extends OpenFile {
+public class EventFile extends OpenFile {
     /** The counter's largest value, unsigned: 2^64 - 2. */
     private static final long MAX = -2;
 

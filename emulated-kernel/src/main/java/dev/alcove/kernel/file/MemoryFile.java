@@ -30,6 +30,7 @@ public final class MemoryFile extends OpenFile {
     private final PhysicalMemory memory;
     private final PageStore store;
     private final long inode;
+    private final Runnable afterRelease;
     private final ReentrantReadWriteLock lock = new ReentrantReadWriteLock();
     private long size;
     private long position;
@@ -46,6 +47,24 @@ public final class MemoryFile extends OpenFile {
         this.seals = seals;
         this.inode = inode;
         this.store = new PageStore(memory, pages(size), true);
+        this.afterRelease = () -> {};
+    }
+
+    /**
+     * A memfd of the host's.
+     *
+     * @param store its pages
+     * @param size bytes
+     * @param afterRelease called when the last reference is gone
+     */
+    public MemoryFile(PhysicalMemory memory, PageStore store, long size, Runnable afterRelease) {
+        super(Linux.O_RDWR | Linux.O_LARGEFILE);
+        this.memory = memory;
+        this.size = size;
+        this.seals = F_SEAL_SEAL;
+        this.inode = 0;
+        this.store = store;
+        this.afterRelease = afterRelease;
     }
 
     private static long pages(long bytes) {
@@ -337,5 +356,6 @@ public final class MemoryFile extends OpenFile {
     @Override
     protected void release() {
         store.close();
+        afterRelease.run();
     }
 }

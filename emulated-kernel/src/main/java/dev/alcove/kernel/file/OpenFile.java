@@ -89,7 +89,11 @@ public abstract class OpenFile implements Referenced {
      */
     public final void listen(Runnable listener) {
         listeners.add(listener);
+        listened();
     }
+
+    /** Called after somebody has registered: for files that must be watched to know when they change. */
+    protected void listened() {}
 
     /** Ends a registration; a call that is under way may still come to its end. */
     public final void unlisten(Runnable listener) {

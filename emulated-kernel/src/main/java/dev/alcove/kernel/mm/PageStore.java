@@ -2,6 +2,9 @@
 package dev.alcove.kernel.mm;
 
 import dev.alcove.sys.Errno;
+import dev.alcove.sys.Linux;
+import java.lang.foreign.MemorySegment;
+import java.lang.foreign.ValueLayout;
 import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.Comparator;
@@ -19,6 +22,9 @@ import org.jspecify.annotations.Nullable;
  * <p>Pages have home frames in large extents, so that an untouched store costs nothing and a mapping of it is one
  * host mapping. A page that is punched while a DMA pin holds its frame leaves that frame to the pin and gets another
  * one on its next use, as on Linux.
+ *
+ * <p>A store can be the pages of a file of the host's ({@link #showIn}): who has mapped that file, in whatever process,
+ * shares the frames.
  *
  * <p>Lock: one per store, below the address spaces that map it. {@link #frame} takes none for a page at home: its
  * answer holds only as long as the caller keeps the page from being punched (a lock of the file, or the notifier of an
@@ -42,6 +48,8 @@ public final class PageStore {
     private final Map<Long, Long> overrides = new HashMap<>();
     /** Who maps pages (rmap). Changed under the lock of the mapping's address space and the store's. */
     private final Set<Vma> mappings = new LinkedHashSet<>();
+    /** The file of the host's that the pages are in, or -1. Guarded by the lock. */
+    private int hostFile = -1;
 
     /**
      * @param pages length in pages
@@ -102,6 +110,49 @@ public final class PageStore {
         } finally {
             lock.unlock();
         }
+    }
+
+    /**
+     * Makes the pages those of a file of the host's, page for page; what they hold goes over. Nobody may use a page
+     * meanwhile.
+     *
+     * @param fd stays open as long as the store; the file is as long as the store, or is made so before a page past its
+     *     end is used
+     * @return 0, or the negated errno of a file that cannot be mapped shared and writable
+     */
+    public int showIn(int fd) {
+        lock.lock();
+        try {
+            for (PageExtent extent : extents) {
+                byte[][] contents = new byte[(int) extent.count][];
+                for (long page = extent.first; page < extent.end(); page++) {
+                    contents[(int) (page - extent.first)] = frameIfPresent(page) < 0
+                            ? new byte[0]
+                            : memory.segment(extent.frame(page), 1).toArray(ValueLayout.JAVA_BYTE);
+                }
+                int error = memory.show(extent.home, extent.count, fd, extent.first << Linux.PAGE_SHIFT);
+                if (error != 0) {
+                    return error;
+                }
+                for (int i = 0; i < contents.length; i++) {
+                    MemorySegment page = memory.segment(extent.home + i, 1);
+                    MemorySegment.copy(contents[i], 0, page, ValueLayout.JAVA_BYTE, 0, contents[i].length);
+                }
+            }
+            hostFile = fd;
+            return 0;
+        } finally {
+            lock.unlock();
+        }
+    }
+
+    /** Gives fresh frames the file's pages; false, with the frames freed, when that cannot be. */
+    private boolean show(long home, long index, long count) {
+        if (hostFile >= 0 && memory.show(home, count, hostFile, index << Linux.PAGE_SHIFT) != 0) {
+            memory.put(home, count);
+            return false;
+        }
+        return true;
     }
 
     /** Changes the length (ftruncate); pages past the end are freed as by {@link #punch}. */
@@ -397,7 +448,7 @@ public final class PageStore {
             long count = Math.min(end, (index & -size) + size) - first;
             long home = memory.take(count);
             if (home >= 0) {
-                return new PageExtent(first, count, home);
+                return show(home, first, count) ? new PageExtent(first, count, home) : null;
             }
         }
         return null;
@@ -409,7 +460,7 @@ public final class PageStore {
             long frame = overrides.getOrDefault(index, -1L);
             if (frame < 0 && allocate) {
                 frame = memory.allocate(1);
-                if (frame < 0) {
+                if (frame < 0 || !show(frame, index, 1)) {
                     return -Errno.ENOMEM;
                 }
                 overrides.put(index, frame);
@@ -440,6 +491,9 @@ public final class PageStore {
                     if (held < stop) {
                         extent.depart(held);
                         extent.clearPresent(held, held + 1);
+                        if (hostFile >= 0) {
+                            memory.depart(extent.frame(held));
+                        }
                         memory.put(extent.frame(held));
                         show(held, held + 1);
                     }

@@ -7,6 +7,7 @@ import dev.alcove.sys.SyscallException;
 import dev.alcove.sys.Syscalls;
 import dev.alcove.sys.UserMappings;
 import java.lang.foreign.MemorySegment;
+import java.lang.foreign.ValueLayout;
 import java.util.concurrent.atomic.LongAdder;
 
 /**
@@ -16,6 +17,9 @@ import java.util.concurrent.atomic.LongAdder;
  * <p>Frames are handed out in extents, so that what is contiguous in a file is contiguous here and costs one host
  * mapping. Every frame has a reference count (owner, mappings) and a pin count (long-term DMA pins); a frame whose
  * last reference and pin are gone is punched out and may be given to another owner. Frame 0 is never handed out.
+ *
+ * <p>Frames can also be made the pages of another file of the host's, such as one that a process elsewhere has mapped:
+ * the physmap then shows that file there.
  *
  * <p>Thread safe; counts are atomic, the extent allocator has a lock of its own (a leaf).
  */
@@ -34,6 +38,8 @@ public final class PhysicalMemory implements AutoCloseable {
     private final LongAdder pins = new LongAdder();
     /** Guarded by itself. */
     private final Extents extents;
+
+    private final FileWindows windows = new FileWindows();
 
     /**
      * @param host where the memory comes from
@@ -179,14 +185,60 @@ public final class PhysicalMemory implements AutoCloseable {
 
     /** Makes owned frames read as zero and gives the host's memory behind them back. */
     void discard(long pfn, long count) {
-        succeed("fallocate", count + " frames from frame " + pfn, host.fallocate(
-                memfd,
-                Linux.FALLOC_FL_PUNCH_HOLE | Linux.FALLOC_FL_KEEP_SIZE,
-                pfn << Linux.PAGE_SHIFT,
-                count << Linux.PAGE_SHIFT));
+        if (windows.none()) {
+            punch(memfd, pfn << Linux.PAGE_SHIFT, count);
+            return;
+        }
+        for (FileWindows.Window piece : windows.pieces(pfn, pfn + count, memfd)) {
+            punch(piece.fd(), piece.offset(), piece.count());
+        }
+    }
+
+    private void punch(int fd, long offset, long count) {
+        succeed("fallocate", count + " pages at " + offset, host.fallocate(
+                fd, Linux.FALLOC_FL_PUNCH_HOLE | Linux.FALLOC_FL_KEEP_SIZE, offset, count << Linux.PAGE_SHIFT));
+    }
+
+    /**
+     * Makes owned frames the pages of a file that can be mapped shared and writable; what they held is gone.
+     *
+     * @param offset of the first page in the file, in bytes
+     * @return 0 or a negated errno
+     */
+    int show(long pfn, long count, int fd, long offset) {
+        int error = map(address(pfn), count, Linux.PROT_READ | Linux.PROT_WRITE, fd, offset);
+        if (error == 0) {
+            windows.add(new FileWindows.Window(pfn, count, fd, offset));
+        }
+        return error;
+    }
+
+    /** Makes frames the machine's own memory again; they read as zero. */
+    private void restore(long pfn, long count) {
+        for (FileWindows.Window window : windows.remove(pfn, pfn + count)) {
+            long offset = window.pfn() << Linux.PAGE_SHIFT;
+            int error = map(
+                    address(window.pfn()), window.count(), Linux.PROT_READ | Linux.PROT_WRITE, memfd, offset);
+            succeed("mmap", window.count() + " frames from frame " + window.pfn(), error);
+        }
+    }
+
+    /** Takes a frame out of the file it is a page of, with its contents: the file's page is fresh then. */
+    void depart(long pfn) {
+        for (FileWindows.Window window : windows.pieces(pfn, pfn + 1, memfd)) {
+            if (window.fd() != memfd) {
+                byte[] contents = segment(pfn, 1).toArray(ValueLayout.JAVA_BYTE);
+                restore(pfn, 1);
+                MemorySegment.copy(contents, 0, segment(pfn, 1), ValueLayout.JAVA_BYTE, 0, contents.length);
+                punch(window.fd(), window.offset(), 1);
+            }
+        }
     }
 
     private void free(long pfn, long count) {
+        if (!windows.none()) {
+            restore(pfn, count);
+        }
         discard(pfn, count);
         for (long at = counts.firstHeld(pfn, pfn + count); at < pfn + count; at = counts.firstHeld(at, pfn + count)) {
             counts.reset(at);
@@ -198,11 +250,25 @@ public final class PhysicalMemory implements AutoCloseable {
 
     /** The first frame in [pfn, end) that has been touched ({@code data}) or has not been, or {@code end}. */
     long seek(long pfn, long end, boolean data) {
-        long answer = host.lseek(memfd, pfn << Linux.PAGE_SHIFT, data ? Linux.SEEK_DATA : Linux.SEEK_HOLE);
-        if (answer == -Errno.ENXIO) {
-            return end;
+        if (windows.none()) {
+            return seek(new FileWindows.Window(pfn, end - pfn, memfd, pfn << Linux.PAGE_SHIFT), data);
         }
-        return Math.min(end, succeed("lseek", "physical memory", answer) >> Linux.PAGE_SHIFT);
+        for (FileWindows.Window piece : windows.pieces(pfn, end, memfd)) {
+            long found = seek(piece, data);
+            if (found < piece.end()) {
+                return found;
+            }
+        }
+        return end;
+    }
+
+    private long seek(FileWindows.Window piece, boolean data) {
+        long answer = host.lseek(piece.fd(), piece.offset(), data ? Linux.SEEK_DATA : Linux.SEEK_HOLE);
+        if (answer == -Errno.ENXIO) {
+            return data ? piece.end() : piece.pfn();
+        }
+        long offset = succeed("lseek", "physical memory", answer) - piece.offset();
+        return Math.min(piece.end(), piece.pfn() + (offset >> Linux.PAGE_SHIFT));
     }
 
     /** Maps consecutive frames at a user address. */

@@ -1,0 +1,133 @@
+// SPDX-License-Identifier: Apache-2.0
+package dev.alcove.cli;
+
+import dev.alcove.kernel.EmulatedKernel;
+import dev.alcove.kernel.KernelProfile;
+import dev.alcove.kernel.supervisor.Supervisor;
+import dev.alcove.sys.Errno;
+import dev.alcove.sys.HostSyscalls;
+import dev.alcove.sys.SyscallException;
+import java.io.File;
+import java.io.PrintWriter;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.util.ArrayList;
+import java.util.List;
+import java.util.concurrent.Callable;
+import org.jspecify.annotations.Nullable;
+import picocli.CommandLine;
+import picocli.CommandLine.Command;
+import picocli.CommandLine.Model.CommandSpec;
+import picocli.CommandLine.Option;
+import picocli.CommandLine.Parameters;
+import picocli.CommandLine.Spec;
+
+/** {@code alcove exec}: an unmodified program on the emulated kernel. */
+@Command(
+        name = "exec",
+        mixinStandardHelpOptions = true,
+        sortOptions = false,
+        customSynopsis = "alcove exec [--profile 7.2|6.18|6.12] [--device edu] [--] PROGRAM [ARGUMENT...]",
+        description = {
+            "Runs an unmodified Linux program whose opens of /dev/kvm, /dev/iommu and /dev/vfio/* are answered by the"
+                    + " emulated kernel; everything else it does is the host's.",
+            "",
+            "Memory that the program gives to a device or to a virtual machine is the very same memory if it is mapped"
+                    + " shared (MAP_SHARED, a memfd). The exit status is the program's; 127 where there is no such"
+                    + " program, 126 where it cannot be executed."
+        },
+        exitCodeListHeading = "%nExit status:%n",
+        exitCodeList = {
+            "N:the program's; 128+N when signal N ended it",
+            "3:the host does not let a program be supervised",
+            "126:the program cannot be executed",
+            "127:there is no such program"
+        })
+final class ExecCommand implements Callable<Integer> {
+    private static final int CANNOT_EXECUTE = 126;
+    private static final int NOT_FOUND = 127;
+
+    @Option(
+            names = "--profile",
+            paramLabel = "RELEASE",
+            converter = ProfileConverter.class,
+            description = "Which Linux is emulated: 7.2 (the default), 6.18 or 6.12.")
+    private KernelProfile profile = KernelProfile.linux7_2();
+
+    @Option(
+            names = "--device",
+            paramLabel = "edu",
+            description = "A device of the machine, at 0000:00:04.0 and bound to vfio-pci.")
+    private @Nullable Device device;
+
+    @Parameters(paramLabel = "PROGRAM", arity = "1..*", description = "The program and its arguments.")
+    private List<String> command = List.of();
+
+    @Spec
+    private @Nullable CommandSpec spec;
+
+    /** The values of {@code --device}. */
+    enum Device {
+        edu
+    }
+
+    /** Reads {@code --profile}. */
+    static final class ProfileConverter implements CommandLine.ITypeConverter<KernelProfile> {
+        @Override
+        public KernelProfile convert(String value) {
+            return switch (value) {
+                case "7.2" -> KernelProfile.linux7_2();
+                case "6.18" -> KernelProfile.linux6_18();
+                case "6.12" -> KernelProfile.linux6_12();
+                default -> throw new CommandLine.TypeConversionException("'" + value + "' is not 7.2, 6.18 or 6.12");
+            };
+        }
+    }
+
+    @Override
+    public Integer call() throws InterruptedException {
+        PrintWriter errors = spec == null ? new PrintWriter(System.err, true) : spec.commandLine().getErr();
+        String name = command.getFirst();
+        Path program = find(name);
+        if (program == null) {
+            Alcove.say(errors, name + ": " + (name.contains("/") ? "no such program" : "not found in PATH"), null);
+            return NOT_FOUND;
+        }
+        if (!Files.isExecutable(program) || Files.isDirectory(program)) {
+            Alcove.say(errors, program + ": cannot be executed", null);
+            return CANNOT_EXECUTE;
+        }
+        List<String> environment = new ArrayList<>();
+        System.getenv().forEach((variable, value) -> environment.add(variable + "=" + value));
+        try (EmulatedKernel kernel = new EmulatedKernel(profile, new HostSyscalls())) {
+            if (device != null) {
+                kernel.vfioPci().addEdu(EmulatedHost.EDU, EmulatedHost.EDU_DMA_BITS);
+            }
+            int status = new Supervisor(kernel, trouble -> Alcove.say(errors, trouble, null))
+                    .run(program, command, environment);
+            kernel.kvm().troubles().forEach(trouble -> Alcove.say(errors, trouble, null));
+            return status;
+        } catch (SyscallException e) {
+            if (e.errno() != Errno.EACCES && e.errno() != Errno.ENOEXEC && e.errno() != Errno.ENOENT) {
+                throw e;
+            }
+            Alcove.say(errors, program + ": cannot be executed: " + Errno.message(e.errno()), null);
+            return CANNOT_EXECUTE;
+        }
+    }
+
+    /** As a shell finds it; null when there is none. */
+    private static @Nullable Path find(String name) {
+        if (name.contains("/")) {
+            Path path = Path.of(name).toAbsolutePath();
+            return Files.exists(path) ? path : null;
+        }
+        for (String folder : System.getenv().getOrDefault("PATH", "/usr/bin:/bin").split(File.pathSeparator, -1)) {
+            Path path = Path.of(folder, name).toAbsolutePath();
+            if (Files.isRegularFile(path) && Files.isExecutable(path)) {
+                return path;
+            }
+        }
+        return null;
+    }
+}

@@ -1,0 +1,211 @@
+// SPDX-License-Identifier: Apache-2.0
+package dev.alcove.kernel.supervisor;
+
+import dev.alcove.kernel.EmulatedKernel;
+import dev.alcove.kernel.file.Mapping;
+import dev.alcove.kernel.file.OpenFile;
+import dev.alcove.kernel.file.Stat;
+import dev.alcove.kernel.file.Vfs;
+import dev.alcove.sys.Errno;
+import dev.alcove.sys.Linux;
+import java.lang.foreign.Arena;
+import java.lang.foreign.MemorySegment;
+
+import static java.lang.foreign.ValueLayout.JAVA_LONG;
+
+/** What the calls of the program mean. No state: the files have it. */
+final class Calls {
+    /** The answer that lets the host's kernel carry the call out. */
+    static final long PROCEED = Long.MIN_VALUE;
+
+    /** What read and write move at most, in bytes. */
+    private static final long MOST = 1 << 20;
+
+    private final EmulatedKernel kernel;
+    private final Host host;
+    private final Clients clients;
+
+    Calls(EmulatedKernel kernel, Host host, Clients clients) {
+        this.kernel = kernel;
+        this.host = host;
+        this.clients = clients;
+    }
+
+    /** A value, a negated errno, or {@link #PROCEED}. */
+    long serve(Client client, Notification call) {
+        return switch (call.number()) {
+            case Numbers.IOCTL -> {
+                OpenFile file = client.own((int) call.a());
+                yield file == null ? PROCEED : file.ioctl(client, (int) call.b(), call.c());
+            }
+            case Numbers.OPEN -> open(client, Host.AT_FDCWD, call.a(), (int) call.b());
+            case Numbers.OPENAT -> open(client, (int) call.a(), call.b(), (int) call.c());
+            case Numbers.OPENAT2 -> open(client, (int) call.a(), call.b(), openHow(client, call.c()));
+            case Numbers.MMAP -> map(client, call);
+            default -> {
+                OpenFile file = client.own((int) call.a());
+                yield file == null ? PROCEED : serve(client, file, call);
+            }
+        };
+    }
+
+    private static long serve(Client client, OpenFile file, Notification call) {
+        return switch (call.number()) {
+            case Numbers.FALLOCATE -> Vfs.fallocate(client, file, (int) call.b(), call.c(), call.d());
+            case Numbers.READ -> file.readable()
+                    ? read(client, call, buffer -> file.read(client, buffer))
+                    : -Errno.EBADF;
+            case Numbers.PREAD64 -> call.d() < 0 ? -Errno.EINVAL : file.readable()
+                    ? read(client, call, buffer -> file.pread(client, buffer, call.d()))
+                    : -Errno.EBADF;
+            case Numbers.WRITE -> file.writable()
+                    ? write(client, call, buffer -> file.write(client, buffer))
+                    : -Errno.EBADF;
+            case Numbers.PWRITE64 -> call.d() < 0 ? -Errno.EINVAL : file.writable()
+                    ? write(client, call, buffer -> file.pwrite(client, buffer, call.d()))
+                    : -Errno.EBADF;
+            case Numbers.LSEEK -> call.c() < Linux.SEEK_SET || call.c() > Linux.SEEK_HOLE
+                    ? -Errno.EINVAL
+                    : file.seek(client, call.b(), (int) call.c());
+            case Numbers.FTRUNCATE -> call.b() < 0 || !file.writable() ? -Errno.EINVAL : file.truncate(client, call.b());
+            case Numbers.FSTAT -> stat(client, file, call.b());
+            case Numbers.NEWFSTATAT -> {
+                boolean ofDescriptor = (call.d() & Host.AT_EMPTY_PATH) != 0;
+                yield ofDescriptor ? stat(client, file, call.c()) : PROCEED;
+            }
+            case Numbers.FSYNC, Numbers.FCHMOD -> -Errno.EINVAL;
+            default -> PROCEED;
+        };
+    }
+
+    @FunctionalInterface
+    private interface Transfer {
+        long run(MemorySegment buffer);
+    }
+
+    private static long read(Client client, Notification call, Transfer transfer) {
+        try (Arena arena = Arena.ofConfined()) {
+            MemorySegment buffer = arena.allocate(Math.clamp(call.c(), 0, MOST), 8);
+            long length = transfer.run(buffer);
+            return length > 0 && client.copyOut(call.b(), buffer.asSlice(0, length)) != 0 ? -Errno.EFAULT : length;
+        }
+    }
+
+    private static long write(Client client, Notification call, Transfer transfer) {
+        try (Arena arena = Arena.ofConfined()) {
+            MemorySegment buffer = arena.allocate(Math.clamp(call.c(), 0, MOST), 8);
+            return client.copyIn(call.b(), buffer) != 0 ? -Errno.EFAULT : transfer.run(buffer);
+        }
+    }
+
+    private static long stat(Client client, OpenFile file, long address) {
+        MemorySegment stat = MemorySegment.ofArray(new long[Stat.BYTES / Long.BYTES]);
+        file.stat().write(stat);
+        return client.copyOut(address, stat);
+    }
+
+    // mmap.
+
+    /** Only whether the file lets itself be mapped is decided here: the host's kernel maps the placeholder. */
+    private static long map(Client client, Notification call) {
+        OpenFile file = client.own((int) call.e());
+        boolean odd = (call.f() & Linux.PAGE_SIZE - 1) != 0 || call.b() == 0 || call.f() < 0;
+        if (file == null || odd) {
+            return PROCEED;
+        }
+        int protection = (int) call.c();
+        int flags = (int) call.d();
+        boolean shared = (flags & Linux.MAP_TYPE) != Linux.MAP_PRIVATE;
+        if (!file.readable() || (shared && (protection & Linux.PROT_WRITE) != 0 && !file.writable())) {
+            return -Errno.EACCES;
+        }
+        long length = call.b() + Linux.PAGE_SIZE - 1 & -Linux.PAGE_SIZE;
+        return switch (file.map(client, call.f(), length, protection, flags)) {
+            case Mapping.Refused refused -> -refused.errno();
+            case Mapping.Pages pages -> PROCEED;
+            // The registers of a device cannot be shown in another process: every access raises SIGBUS.
+            case Mapping.Device device -> PROCEED;
+        };
+    }
+
+    // open.
+
+    private static int openHow(Client client, long address) {
+        MemorySegment flags = MemorySegment.ofArray(new long[1]);
+        return client.copyIn(address, flags) != 0 ? 0 : (int) flags.get(JAVA_LONG, 0);
+    }
+
+    private long open(Client client, int directory, long pathAddress, int flags) {
+        String path = host.copyString(client.tid(), pathAddress);
+        if (path == null || !path.startsWith("/")) {
+            return PROCEED;
+        }
+        if (isOurs(path)) {
+            return (flags & Host.O_PATH) != 0 ? PROCEED : kernel.vfs().open(client, path, flags);
+        }
+        if (path.startsWith("/proc/") && path.endsWith("/status") && (flags & Linux.O_ACCMODE) == Linux.O_RDONLY) {
+            return status(client, path.substring("/proc/".length(), path.length() - "/status".length()), flags);
+        }
+        return PROCEED;
+    }
+
+    private static boolean isOurs(String path) {
+        return path.equals("/dev/kvm") || path.equals("/dev/iommu") || path.startsWith("/dev/vfio/");
+    }
+
+    /** /proc/PID/status with the pages that the emulated kernel has pinned. */
+    private long status(Client client, String name, int flags) {
+        boolean self = name.equals("self") || name.equals("thread-self");
+        ClientProcess process = self ? client.process() : clients.process(name);
+        if (process == null || (process.memory().pinnedPages() == 0 && process.memory().locked().pages() == 0)) {
+            return PROCEED;
+        }
+        String text = host.readText(self ? client.directory() : process.directory(), "status");
+        if (text == null) {
+            return PROCEED;
+        }
+        String edited = edit(text, "VmLck", process.memory().locked().pages());
+        int file = host.textFile("status", edit(edited, "VmPin", process.memory().pinnedPages()));
+        if (file < 0) {
+            return PROCEED;
+        }
+        long number = client.give(file, (flags & Linux.O_CLOEXEC) != 0);
+        host.close(file);
+        return number;
+    }
+
+    private static String edit(String status, String field, long pages) {
+        return status.replaceFirst("(?m)^" + field + ":.*$", "%s:\t%8d kB".formatted(field, 4 * pages));
+    }
+
+    /** Whether serving a call may wait for something that another call brings about. */
+    static boolean mayWait(Notification call, boolean somebodyWaits) {
+        if (call.number() != Numbers.IOCTL) {
+            return false;
+        }
+        int request = (int) call.b();
+        int number = request & 0xff;
+        boolean kvm = (request >>> 8 & 0xff) == 0xae;
+        // KVM_RUN; and what waits for its end when it runs.
+        return kvm && (number == 0x80 || (somebodyWaits && number > 0x80));
+    }
+
+    /** Serves a call and lets no trouble of this side reach the program but as an errno. */
+    long serveSafely(Client client, Notification call, Trouble trouble) {
+        client.enter(call);
+        try {
+            return serve(client, call);
+        } catch (RuntimeException | Error e) {
+            trouble.report(client.tid(), call, e);
+            return -Errno.EIO;
+        } finally {
+            client.leave();
+        }
+    }
+
+    /** Gets told of defects of this side. */
+    @FunctionalInterface
+    interface Trouble {
+        void report(int tid, Notification call, Throwable error);
+    }
+}

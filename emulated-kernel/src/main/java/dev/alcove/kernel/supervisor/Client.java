@@ -1,0 +1,188 @@
+// SPDX-License-Identifier: Apache-2.0
+package dev.alcove.kernel.supervisor;
+
+import dev.alcove.kernel.file.OpenFile;
+import dev.alcove.kernel.mm.LockedMemory;
+import dev.alcove.kernel.task.Signals;
+import dev.alcove.kernel.task.Task;
+import dev.alcove.kernel.task.UserMemory;
+import dev.alcove.sys.Errno;
+import java.lang.foreign.MemorySegment;
+import java.util.ArrayList;
+import java.util.List;
+import org.jspecify.annotations.Nullable;
+
+/**
+ * A thread of the program. It makes one call at a time, and whoever serves that call is the only user, but for its
+ * signals.
+ *
+ * <p>Its directory in procfs is kept open: when the thread ends, nothing is found there any more, even if its number is
+ * given to another.
+ */
+final class Client implements Task, UserMemory {
+    private final Host host;
+    private final Listener listener;
+    private final Placeholders placeholders;
+    private final ClientProcess process;
+    private final int tid;
+    private final int directory;
+    private final ClientSignals signals;
+    private final List<OpenFile> borrowed = new ArrayList<>();
+    private long call;
+
+    /** @param directory of the thread in procfs, taken over */
+    Client(Host host, Listener listener, Placeholders placeholders, ClientProcess process, int tid, int directory) {
+        this.host = host;
+        this.listener = listener;
+        this.placeholders = placeholders;
+        this.process = process;
+        this.tid = tid;
+        this.directory = directory;
+        signals = new ClientSignals(host, directory);
+    }
+
+    /** A call begins. */
+    void enter(Notification notification) {
+        call = notification.id();
+        long id = call;
+        signals.begin(() -> listener.valid(id));
+    }
+
+    /** The call is over. */
+    void leave() {
+        borrowed.forEach(OpenFile::put);
+        borrowed.clear();
+    }
+
+    ClientProcess process() {
+        return process;
+    }
+
+    /** Whether the thread still lives; one that has ended and is not waited for does not. */
+    boolean alive() {
+        return host.identify(directory, "exe") != null;
+    }
+
+    /** The thread is gone. */
+    void close() {
+        host.close(directory);
+    }
+
+    int directory() {
+        return directory;
+    }
+
+    @Override
+    public int tgid() {
+        return process.pid();
+    }
+
+    @Override
+    public int tid() {
+        return tid;
+    }
+
+    @Override
+    public boolean capable(int capability) {
+        return (host.capabilities(tid) >>> capability & 1) != 0;
+    }
+
+    @Override
+    public long rlimit(int resource) {
+        return host.limit(tid, resource);
+    }
+
+    @Override
+    public UserMemory memory() {
+        return this;
+    }
+
+    @Override
+    public int copyIn(long address, MemorySegment into) {
+        return host.copyIn(tid, address, into);
+    }
+
+    @Override
+    public int copyOut(long address, MemorySegment from) {
+        return host.copyOut(tid, address, from);
+    }
+
+    @Override
+    public ClientMemory mm() {
+        return process.memory();
+    }
+
+    @Override
+    public LockedMemory userLocked() {
+        return process.userLocked();
+    }
+
+    @Override
+    public Signals signals() {
+        return signals;
+    }
+
+    /** Looks the signals up again while a call lasts. */
+    void lookAtSignals() {
+        signals.look();
+    }
+
+    /** The emulated kernel's file behind a descriptor, or null when it is none of those. */
+    @Nullable OpenFile own(int fd) {
+        Host.Identity identity = fd < 0 ? null : host.identify(directory, "fd/" + fd);
+        Placeholders.Placeholder placeholder = identity == null ? null : placeholders.find(identity);
+        OpenFile file = placeholder == null ? null : placeholder.file;
+        if (file == null || !file.tryGet()) {
+            return null;
+        }
+        borrowed.add(file);
+        return file;
+    }
+
+    @Override
+    public @Nullable OpenFile file(int fd) {
+        OpenFile own = own(fd);
+        if (own != null) {
+            return own;
+        }
+        OpenFile foreign = fd < 0 ? null : process.foreign().open(tid, directory, fd);
+        if (foreign != null) {
+            borrowed.add(foreign);
+        }
+        return foreign;
+    }
+
+    @Override
+    public int install(OpenFile file, boolean closeOnExec) {
+        Placeholders.Made made = placeholders.make(this, file);
+        if (made == null) {
+            file.put();
+            return -Errno.ENFILE;
+        }
+        int number = listener.addFile(call, made.end(), process.windowNumber(directory), closeOnExec);
+        if (number < 0) {
+            number = listener.addFile(call, made.end(), -1, closeOnExec);
+        }
+        if (number < 0) {
+            placeholders.empty(made.placeholder());
+        }
+        // Nobody else holds it when the program did not get it: it is closed for good then.
+        host.close(made.end());
+        return number == -Errno.ENOENT ? -Errno.EINTR : number;
+    }
+
+    /** Gives the program a descriptor of a file that is the host's; its number, or a negated errno. */
+    int give(int file, boolean closeOnExec) {
+        return listener.addFile(call, file, -1, closeOnExec);
+    }
+
+    /** The number stays taken, as nobody can close it but the program itself; what it stood for is gone. */
+    @Override
+    public void uninstall(int fd) {
+        Host.Identity identity = host.identify(directory, "fd/" + fd);
+        Placeholders.Placeholder placeholder = identity == null ? null : placeholders.find(identity);
+        if (placeholder != null) {
+            placeholders.empty(placeholder);
+        }
+    }
+}

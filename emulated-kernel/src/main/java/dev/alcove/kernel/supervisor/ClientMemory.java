@@ -1,0 +1,180 @@
+// SPDX-License-Identifier: Apache-2.0
+package dev.alcove.kernel.supervisor;
+
+import dev.alcove.kernel.mm.DevicePage;
+import dev.alcove.kernel.mm.Mm;
+import dev.alcove.kernel.mm.MmuNotifier;
+import dev.alcove.kernel.mm.PageStore;
+import dev.alcove.kernel.mm.PhysicalMemory;
+import dev.alcove.sys.Errno;
+import dev.alcove.sys.Linux;
+import java.lang.foreign.MemorySegment;
+import java.util.HashMap;
+import java.util.Map;
+import java.util.concurrent.CopyOnWriteArrayList;
+import org.jspecify.annotations.Nullable;
+
+/**
+ * The address space of a program. Copies go through the host's kernel. What is to be shared with devices and virtual
+ * processors must be a shared mapping: its file's pages then are frames of the emulated machine, the very same memory.
+ * Private memory cannot be shared; {@link #takeUnshared} tells what was asked for in vain.
+ *
+ * <p>Thread safe; the files in use are guarded by the monitor.
+ */
+final class ClientMemory extends Mm {
+    /** A range of private memory that the emulated kernel wanted to share. */
+    record Unshared(long start, long end) {}
+
+    private final Host host;
+    private final PhysicalMemory memory;
+    private final ClientFiles files;
+    private final int pid;
+    /** Of the address space, which stays the same one when the program executes another. */
+    private final int maps;
+    private final CopyOnWriteArrayList<MmuNotifier> notifiers = new CopyOnWriteArrayList<>();
+    /** By inode number as the mapping shows it. */
+    private final Map<Long, ClientFiles.Shared> used = new HashMap<>();
+    private final ThreadLocal<@Nullable Unshared> unshared = new ThreadLocal<>();
+    private volatile boolean gone;
+
+    /** @param directory the process's in procfs */
+    ClientMemory(Host host, PhysicalMemory memory, ClientFiles files, int pid, int directory) {
+        this.host = host;
+        this.memory = memory;
+        this.files = files;
+        this.pid = pid;
+        maps = host.openAt(directory, "maps", Linux.O_RDONLY);
+    }
+
+    @Override
+    public long faultIn(long address, boolean write) {
+        Area area = area(address, write);
+        PageStore store = area == null ? null : store(area, address, address + 1);
+        return area == null || store == null ? -Errno.EFAULT : store.frame(area.page(address));
+    }
+
+    private @Nullable Area area(long address, boolean write) {
+        Area area = gone ? null : Area.at(host, maps, address);
+        return area != null && area.allows(write) ? area : null;
+    }
+
+    /** The pages of an area, or null when it cannot be shared. */
+    private synchronized @Nullable PageStore store(Area area, long from, long to) {
+        if (gone) {
+            return null;
+        }
+        if (!area.shared()) {
+            unshared.set(new Unshared(Math.max(from, area.start()), Math.min(to, area.end())));
+            return null;
+        }
+        ClientFiles.Shared shared = used.get(area.inode());
+        if (shared == null) {
+            int fd = open(area);
+            shared = fd < 0 ? null : files.use(fd);
+            if (shared == null) {
+                return null;
+            }
+            used.put(area.inode(), shared);
+        }
+        return shared.store();
+    }
+
+    /** The file of an area: by its mapping, which takes a privilege, or by a descriptor that the program has. */
+    private int open(Area area) {
+        String mapping = "/proc/%d/map_files/%x-%x".formatted(pid, area.start(), area.end());
+        int fd = host.openAt(Host.AT_FDCWD, mapping, Linux.O_RDWR);
+        for (int number = 0, misses = 0; fd < 0 && misses < 64 && number < 4096; number++) {
+            String path = "/proc/" + pid + "/fd/" + number;
+            Host.Identity identity = host.identify(Host.AT_FDCWD, path);
+            misses = identity == null ? misses + 1 : 0;
+            if (identity != null && identity.inode() == area.inode()) {
+                fd = host.openAt(Host.AT_FDCWD, path, Linux.O_RDWR);
+            }
+        }
+        return fd;
+    }
+
+    /** The private memory that this thread's call wanted to share, once; null when there was none. */
+    @Nullable Unshared takeUnshared() {
+        Unshared taken = unshared.get();
+        unshared.remove();
+        return taken;
+    }
+
+    @Override
+    public @Nullable DevicePage deviceAt(long address) {
+        return null;
+    }
+
+    @Override
+    public int pin(long address, int count, boolean write, long[] frames, int at) {
+        int done = 0;
+        while (done < count) {
+            long from = address + ((long) done << Linux.PAGE_SHIFT);
+            Area area = area(from, write);
+            PageStore store =
+                    area == null ? null : store(area, from, address + ((long) count << Linux.PAGE_SHIFT));
+            if (area == null || store == null) {
+                return done > 0 ? done : -Errno.EFAULT;
+            }
+            int end = (int) Math.min(count, done + (area.end() - from >> Linux.PAGE_SHIFT));
+            for (; done < end; done++) {
+                long frame = store.pin(area.page(address + ((long) done << Linux.PAGE_SHIFT)));
+                if (frame < 0) {
+                    return done > 0 ? done : (int) frame;
+                }
+                frames[at + done] = frame;
+            }
+        }
+        return done;
+    }
+
+    @Override
+    public void unpin(long pfn) {
+        memory.unpin(pfn);
+    }
+
+    @Override
+    public int copyIn(long address, MemorySegment into) {
+        return host.copyIn(pid, address, into);
+    }
+
+    @Override
+    public int copyOut(long address, MemorySegment from) {
+        return host.copyOut(pid, address, from);
+    }
+
+    @Override
+    public void register(MmuNotifier notifier) {
+        notifiers.add(notifier);
+    }
+
+    @Override
+    public void unregister(MmuNotifier notifier) {
+        notifiers.remove(notifier);
+    }
+
+    /** Makes whoever has translations of a range forget them; it has changed. */
+    void changed(long start, long end) {
+        for (MmuNotifier notifier : notifiers) {
+            notifier.invalidateStart(start, end);
+            notifier.invalidateEnd(start, end);
+        }
+    }
+
+    @Override
+    public boolean gone() {
+        return gone;
+    }
+
+    /** The process has ended, or executes another program. */
+    synchronized void exit() {
+        if (!gone) {
+            gone = true;
+            used.values().forEach(ClientFiles.Shared::release);
+            used.clear();
+            changed(0, Long.MAX_VALUE);
+            host.close(maps);
+        }
+    }
+}

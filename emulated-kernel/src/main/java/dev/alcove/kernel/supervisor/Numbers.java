@@ -1,0 +1,35 @@
+// SPDX-License-Identifier: Apache-2.0
+package dev.alcove.kernel.supervisor;
+
+/** System call numbers of x86-64. */
+final class Numbers {
+    static final int READ = 0;
+    static final int WRITE = 1;
+    static final int OPEN = 2;
+    static final int FSTAT = 5;
+    static final int LSEEK = 8;
+    static final int MMAP = 9;
+    static final int IOCTL = 16;
+    static final int PREAD64 = 17;
+    static final int PWRITE64 = 18;
+    static final int MADVISE = 28;
+    static final int EXECVE = 59;
+    static final int FSYNC = 74;
+    static final int FTRUNCATE = 77;
+    static final int FCHMOD = 91;
+    static final int OPENAT = 257;
+    static final int NEWFSTATAT = 262;
+    static final int FALLOCATE = 285;
+    static final int EXECVEAT = 322;
+    static final int OPENAT2 = 437;
+
+    /** Those that ask whatever their arguments. */
+    static final int[] ALWAYS = {OPENAT, OPEN, OPENAT2, FALLOCATE, EXECVE, EXECVEAT};
+
+    /** Those that ask for a descriptor in the window. */
+    static final int[] ON_WINDOW = {
+        READ, WRITE, FSTAT, NEWFSTATAT, LSEEK, PREAD64, PWRITE64, FTRUNCATE, FCHMOD, FSYNC
+    };
+
+    private Numbers() {}
+}

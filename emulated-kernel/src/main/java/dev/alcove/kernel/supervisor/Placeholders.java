@@ -1,0 +1,184 @@
+// SPDX-License-Identifier: Apache-2.0
+package dev.alcove.kernel.supervisor;
+
+import dev.alcove.kernel.file.Mapping;
+import dev.alcove.kernel.file.OpenFile;
+import dev.alcove.kernel.mm.PageStore;
+import dev.alcove.kernel.task.Task;
+import dev.alcove.sys.Errno;
+import dev.alcove.sys.Linux;
+import dev.alcove.sys.SyscallException;
+import java.lang.foreign.Arena;
+import java.lang.foreign.MemorySegment;
+import java.util.HashMap;
+import java.util.Map;
+import java.util.concurrent.ConcurrentHashMap;
+import org.jspecify.annotations.Nullable;
+
+import static java.lang.foreign.ValueLayout.JAVA_INT;
+
+/**
+ * The real files that programs hold for open files of the emulated kernel.
+ *
+ * <p>Each is a memfd with two open file descriptions. The program gets the second one, locked; this side keeps the
+ * first. inotify tells when a description of the second kind is closed for good, that is, when the last descriptor in
+ * any process and the last mapping are gone; the lock proves that it was the one that counts, as anybody may open and
+ * close a third through /proc. An event is there before the close that made it returns, so whoever drains the queue
+ * before it serves a call sees every earlier close.
+ *
+ * <p>Thread safe: the table is concurrent, draining is guarded by the monitor.
+ */
+final class Placeholders implements AutoCloseable {
+    private static final int QUEUE_BYTES = 1 << 16;
+    private static final int IN_Q_OVERFLOW = 0x4000;
+
+    /** One of them; {@code file} is null once the file was taken back. */
+    static final class Placeholder {
+        final Host.Identity identity;
+        final int memory;
+        final int watch;
+        volatile @Nullable OpenFile file;
+
+        Placeholder(Host.Identity identity, int memory, int watch, OpenFile file) {
+            this.identity = identity;
+            this.memory = memory;
+            this.watch = watch;
+            this.file = file;
+        }
+    }
+
+    /** A placeholder and its second description, which goes to the program. */
+    record Made(Placeholder placeholder, int end) {}
+
+    private final Host host;
+    private final int queue;
+    private final Map<Host.Identity, Placeholder> all = new ConcurrentHashMap<>();
+    /** Guarded by the monitor. */
+    private final Map<Integer, Placeholder> byWatch = new HashMap<>();
+
+    private final Arena arena = Arena.ofShared();
+    private final MemorySegment events = arena.allocate(QUEUE_BYTES, 8);
+
+    Placeholders(Host host) {
+        this.host = host;
+        queue = host.inotify();
+        if (queue < 0) {
+            throw new SyscallException("inotify_init1", "", queue);
+        }
+    }
+
+    /**
+     * Makes one for a file whose reference it takes over.
+     *
+     * @param task on whose behalf
+     * @return null when the host has no more descriptors or watches; the reference is the caller's then
+     */
+    @Nullable Made make(Task task, OpenFile file) {
+        int memory = host.calls.memfdCreate("alcove", Linux.MFD_CLOEXEC);
+        if (memory < 0) {
+            return null;
+        }
+        int end = host.openAt(Host.AT_FDCWD, "/proc/self/fd/" + memory, Linux.O_RDWR);
+        Host.Identity identity = host.identify(memory, "");
+        if (end < 0 || identity == null || host.flock(end, Host.LOCK_EX) < 0 || !share(task, file, memory)) {
+            host.close(end);
+            host.close(memory);
+            return null;
+        }
+        synchronized (this) {
+            int watch = host.watch(queue, "/proc/self/fd/" + end, Host.IN_CLOSE);
+            if (watch < 0) {
+                host.close(end);
+                host.close(memory);
+                return null;
+            }
+            Placeholder made = new Placeholder(identity, memory, watch, file);
+            byWatch.put(watch, made);
+            all.put(identity, made);
+            return new Made(made, end);
+        }
+    }
+
+    /** Makes the pages that mmap shows those of the placeholder, so that the host's mmap of it maps them. */
+    private boolean share(Task task, OpenFile file, int memory) {
+        int protection = Linux.PROT_READ | Linux.PROT_WRITE;
+        if (!(file.map(task, 0, Linux.PAGE_SIZE, protection, Linux.MAP_SHARED) instanceof Mapping.Pages pages)) {
+            return true;
+        }
+        PageStore store = pages.store();
+        // Pages that user space must not touch stay out of the file: an access past its end raises SIGBUS.
+        return !store.userAccessible()
+                || (host.calls.ftruncate(memory, store.pages() << Linux.PAGE_SHIFT) == 0 && store.showIn(memory) == 0);
+    }
+
+    /** The placeholder that a file is, or null when it is none. */
+    @Nullable Placeholder find(Host.Identity identity) {
+        return all.get(identity);
+    }
+
+    /** How many there are. */
+    int count() {
+        return all.size();
+    }
+
+    /** Takes the file out of a placeholder that the program keeps: calls on it answer EBADF from now on. */
+    void empty(Placeholder placeholder) {
+        OpenFile file;
+        synchronized (this) {
+            file = placeholder.file;
+            placeholder.file = null;
+        }
+        if (file != null) {
+            file.put();
+        }
+    }
+
+    /** Releases the files whose placeholders have been closed. */
+    synchronized void drain() {
+        while (true) {
+            long length = host.calls.read(queue, events);
+            if (length <= 0) {
+                return;
+            }
+            for (long at = 0; at < length; at += 16 + events.get(JAVA_INT, at + 12)) {
+                if ((events.get(JAVA_INT, at + 4) & IN_Q_OVERFLOW) != 0) {
+                    Map.copyOf(byWatch).values().forEach(this::releaseIfClosed);
+                    continue;
+                }
+                Placeholder placeholder = byWatch.get(events.get(JAVA_INT, at));
+                if (placeholder != null) {
+                    releaseIfClosed(placeholder);
+                }
+            }
+        }
+    }
+
+    private void releaseIfClosed(Placeholder placeholder) {
+        if (host.flock(placeholder.memory, Host.LOCK_EX | Host.LOCK_NB) == -Errno.EAGAIN) {
+            return;
+        }
+        byWatch.remove(placeholder.watch);
+        all.remove(placeholder.identity);
+        host.unwatch(queue, placeholder.watch);
+        empty(placeholder);
+        host.close(placeholder.memory);
+    }
+
+    /** Waits until there may be something to drain; false after the time. */
+    boolean await(int timeoutMillis) {
+        return host.poll(queue, Linux.POLLIN, timeoutMillis) > 0;
+    }
+
+    /** Drops every file; the programs are gone. */
+    @Override
+    public synchronized void close() {
+        for (Placeholder placeholder : all.values()) {
+            empty(placeholder);
+            host.close(placeholder.memory);
+        }
+        all.clear();
+        byWatch.clear();
+        host.close(queue);
+        arena.close();
+    }
+}

@@ -1,0 +1,174 @@
+// SPDX-License-Identifier: Apache-2.0
+package dev.alcove.kernel.supervisor;
+
+import java.util.Set;
+import java.util.concurrent.ConcurrentHashMap;
+import java.util.concurrent.CountDownLatch;
+import java.util.concurrent.atomic.AtomicInteger;
+import java.util.concurrent.locks.LockSupport;
+import java.util.concurrent.locks.ReentrantLock;
+import org.jspecify.annotations.Nullable;
+
+/**
+ * The threads that serve the program's calls. One at a time leads: it receives, and serves on the spot what cannot
+ * wait, which is the fastest way. Before it serves a call that may wait (KVM_RUN) it leaves the lead to another.
+ *
+ * <p>Locks: {@code lead} is above every lock of the emulated kernel.
+ */
+final class Receivers {
+    /** How often the signals of threads in waiting calls are looked up. */
+    private static final long GLANCE_NANOS = 1_000_000;
+
+    private final Listener listener;
+    private final Placeholders placeholders;
+    private final Clients clients;
+    private final Calls calls;
+    private final Calls.Trouble trouble;
+    private final int launcher;
+    private final ReentrantLock lead = new ReentrantLock();
+    private final AtomicInteger spare = new AtomicInteger();
+    private final Set<Client> waiting = ConcurrentHashMap.newKeySet();
+    private final CountDownLatch ended = new CountDownLatch(1);
+    private final Thread glancer = Thread.ofPlatform().daemon().name("signals").unstarted(this::glance);
+
+    /** @param launcher the thread whose own calls are the host's, although the filter is on it */
+    Receivers(
+            Listener listener,
+            Placeholders placeholders,
+            Clients clients,
+            Calls calls,
+            Calls.Trouble trouble,
+            int launcher) {
+        this.listener = listener;
+        this.placeholders = placeholders;
+        this.clients = clients;
+        this.calls = calls;
+        this.trouble = trouble;
+        this.launcher = launcher;
+    }
+
+    void start() {
+        glancer.start();
+        add();
+        Thread.ofPlatform().daemon().name("releases").start(this::tidy);
+    }
+
+    private void add() {
+        spare.incrementAndGet();
+        Thread.ofPlatform().daemon().name("calls").start(this::run);
+    }
+
+    /** Waits until nobody is left who could make a call. */
+    void awaitEnd() throws InterruptedException {
+        ended.await();
+    }
+
+    private boolean finished() {
+        return ended.getCount() == 0;
+    }
+
+    private void run() {
+        while (!finished()) {
+            lead.lock();
+            spare.decrementAndGet();
+            try {
+                Notification waits = null;
+                while (waits == null && !finished()) {
+                    waits = leadOnce();
+                }
+                if (waits != null) {
+                    if (spare.get() == 0) {
+                        add();
+                    }
+                    lead.unlock();
+                    serveWaiting(waits);
+                }
+            } finally {
+                spare.incrementAndGet();
+                if (lead.isHeldByCurrentThread()) {
+                    lead.unlock();
+                }
+            }
+        }
+    }
+
+    /** Receives a call and serves it; answers one that is to be served without the lead. */
+    private @Nullable Notification leadOnce() {
+        Notification call = listener.receive();
+        if (call == null) {
+            if (listener.ended()) {
+                ended.countDown();
+                LockSupport.unpark(glancer);
+            }
+            return null;
+        }
+        if (call.tid() == launcher) {
+            listener.proceed(call.id());
+            return null;
+        }
+        if (call.number() == Numbers.EXECVE || call.number() == Numbers.EXECVEAT) {
+            clients.executes(call.tid());
+            listener.proceed(call.id());
+            return null;
+        }
+        placeholders.drain();
+        if (Calls.mayWait(call, !waiting.isEmpty())) {
+            return call;
+        }
+        Client client = clients.of(call.tid());
+        if (client != null) {
+            finish(call, calls.serveSafely(client, call, trouble));
+        } else {
+            listener.proceed(call.id());
+        }
+        return null;
+    }
+
+    private void serveWaiting(Notification call) {
+        Client client = clients.of(call.tid());
+        if (client == null) {
+            listener.proceed(call.id());
+            return;
+        }
+        waiting.add(client);
+        LockSupport.unpark(glancer);
+        long answer;
+        try {
+            answer = calls.serveSafely(client, call, trouble);
+        } finally {
+            waiting.remove(client);
+        }
+        finish(call, answer);
+    }
+
+    private void finish(Notification call, long answer) {
+        if (answer == Calls.PROCEED) {
+            listener.proceed(call.id());
+        } else {
+            listener.answer(call.id(), answer);
+        }
+    }
+
+    /** Tells the threads in waiting calls of their signals. */
+    private void glance() {
+        while (!finished()) {
+            if (waiting.isEmpty()) {
+                LockSupport.park(this);
+            } else {
+                LockSupport.parkNanos(this, GLANCE_NANOS);
+                waiting.forEach(Client::lookAtSignals);
+            }
+        }
+    }
+
+    /** Releases what a program closes that makes no calls. */
+    private void tidy() {
+        while (!finished()) {
+            if (placeholders.await(500)) {
+                placeholders.drain();
+            } else {
+                clients.sweep();
+            }
+        }
+    }
+}

@@ -254,6 +254,10 @@ public final class PageStore {
         try {
             notifyMappers(firstIndex, end, true);
             free(firstIndex, end);
+            if (hostFile >= 0) {
+                // Others may have touched pages of the file that have no frame here.
+                memory.punch(hostFile, firstIndex << Linux.PAGE_SHIFT, end - firstIndex);
+            }
             notifyMappers(firstIndex, end, false);
         } finally {
             unlock(locked);

@@ -194,7 +194,8 @@ public final class PhysicalMemory implements AutoCloseable {
         }
     }
 
-    private void punch(int fd, long offset, long count) {
+    /** Frees pages of a file, from a byte offset on. */
+    void punch(int fd, long offset, long count) {
         succeed("fallocate", count + " pages at " + offset, host.fallocate(
                 fd, Linux.FALLOC_FL_PUNCH_HOLE | Linux.FALLOC_FL_KEEP_SIZE, offset, count << Linux.PAGE_SHIFT));
     }

@@ -29,6 +29,8 @@ record Filter(int windowStart, int windowEnd) {
     private static final int RET_ERRNO = 0x00050000;
     private static final int NUMBER = 0;
     private static final int ARCHITECTURE = 4;
+    private static final int O_RDONLY_CLOEXEC = 0x80000;
+    private static final int MAP_SHARED = 1;
     private static final int MAP_ANONYMOUS = 0x20;
     private static final int MADV_COLLAPSE = 25;
 
@@ -104,6 +106,8 @@ record Filter(int windowStart, int windowEnd) {
         for (int number : Numbers.ON_WINDOW) {
             program.jump(JUMP_EQUAL, number, "window", "");
         }
+        program.jump(JUMP_EQUAL, Numbers.OPENAT, "openat", "");
+        program.jump(JUMP_EQUAL, Numbers.OPEN, "open", "");
         program.jump(JUMP_EQUAL, Numbers.MMAP, "mmap", "");
         program.jump(JUMP_EQUAL, Numbers.MADVISE, "madvise", "");
         for (int number : Numbers.ALWAYS) {
@@ -116,13 +120,25 @@ record Filter(int windowStart, int windowEnd) {
         program.add(AND, 0xff00);
         program.jump(JUMP_EQUAL, KVM << 8, "notify", "");
         program.jump(JUMP_EQUAL, IOMMUFD << 8, "notify", "allow2");
+        // Devices are opened for reading and writing, text files of /proc by fopen(3), which is not close-on-exec. What
+        // the loader and libc open by themselves is neither.
+        program.label("openat");
+        program.add(LOAD, argument(2));
+        program.jump(JUMP_EQUAL, O_RDONLY_CLOEXEC, "allow2", "notify");
+        program.label("open");
+        program.add(LOAD, argument(1));
+        program.jump(JUMP_EQUAL, O_RDONLY_CLOEXEC, "allow2", "notify");
+        program.label("mmap");
+        program.add(LOAD, argument(3));
+        program.jump(JUMP_SET, MAP_ANONYMOUS, "allow2", "");
+        program.jump(JUMP_SET, MAP_SHARED, "notify", "");
+        program.add(LOAD, argument(4));
+        program.jump(JUMP_GREATER_EQUAL, windowStart, "inside", "allow2");
         program.label("window");
         program.add(LOAD, argument(0));
         program.jump(JUMP_GREATER_EQUAL, windowStart, "", "allow2");
+        program.label("inside");
         program.jump(JUMP_GREATER_EQUAL, windowEnd, "allow2", "notify");
-        program.label("mmap");
-        program.add(LOAD, argument(3));
-        program.jump(JUMP_SET, MAP_ANONYMOUS, "allow2", "notify");
         program.label("madvise");
         // No file of the emulated kernel can be collapsed, and for others it is a hint.
         program.add(LOAD, argument(2));

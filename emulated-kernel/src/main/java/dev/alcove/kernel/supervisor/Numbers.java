@@ -24,7 +24,7 @@ final class Numbers {
     static final int OPENAT2 = 437;
 
     /** Those that ask whatever their arguments. */
-    static final int[] ALWAYS = {OPENAT, OPEN, OPENAT2, FALLOCATE, EXECVE, EXECVEAT};
+    static final int[] ALWAYS = {OPENAT2, FALLOCATE, EXECVE, EXECVEAT};
 
     /** Those that ask for a descriptor in the window. */
     static final int[] ON_WINDOW = {

@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 package dev.alcove.kernel.supervisor;
 
+import java.util.List;
 import java.util.Set;
 import java.util.concurrent.ConcurrentHashMap;
+import java.util.concurrent.CopyOnWriteArrayList;
 import java.util.concurrent.CountDownLatch;
 import java.util.concurrent.atomic.AtomicInteger;
 import java.util.concurrent.locks.LockSupport;
@@ -29,6 +31,7 @@ final class Receivers {
     private final AtomicInteger spare = new AtomicInteger();
     private final Set<Client> waiting = ConcurrentHashMap.newKeySet();
     private final CountDownLatch ended = new CountDownLatch(1);
+    private final List<Thread> threads = new CopyOnWriteArrayList<>();
     private final Thread glancer = Thread.ofPlatform().daemon().name("signals").unstarted(this::glance);
 
     /** @param launcher the thread whose own calls are the host's, although the filter is on it */
@@ -49,18 +52,22 @@ final class Receivers {
 
     void start() {
         glancer.start();
+        threads.add(glancer);
         add();
-        Thread.ofPlatform().daemon().name("releases").start(this::tidy);
+        threads.add(Thread.ofPlatform().daemon().name("releases").start(this::tidy));
     }
 
     private void add() {
         spare.incrementAndGet();
-        Thread.ofPlatform().daemon().name("calls").start(this::run);
+        threads.add(Thread.ofPlatform().daemon().name("calls").start(this::run));
     }
 
-    /** Waits until nobody is left who could make a call. */
+    /** Waits until nobody is left who could make a call, and nobody serves one. */
     void awaitEnd() throws InterruptedException {
         ended.await();
+        for (Thread thread : threads) {
+            thread.join();
+        }
     }
 
     private boolean finished() {

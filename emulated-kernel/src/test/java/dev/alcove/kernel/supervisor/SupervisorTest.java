@@ -1,0 +1,151 @@
+// SPDX-License-Identifier: Apache-2.0
+package dev.alcove.kernel.supervisor;
+
+import dev.alcove.kernel.EmulatedKernel;
+import dev.alcove.kernel.KernelProfile;
+import dev.alcove.sys.HostSyscalls;
+import dev.alcove.sys.MissingFeatureException;
+import dev.alcove.sys.SyscallException;
+import java.io.IOException;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.time.Duration;
+import java.util.ArrayList;
+import java.util.List;
+import org.junit.jupiter.api.BeforeAll;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.Timeout;
+import org.junit.jupiter.api.io.TempDir;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.ValueSource;
+
+import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertThrows;
+import static org.junit.jupiter.api.Assertions.assertTrue;
+import static org.junit.jupiter.api.Assumptions.assumeTrue;
+
+/** Programs of other languages on the emulated kernel: their sources are in src/test/c and src/test/python. */
+@Timeout(value = 120, threadMode = Timeout.ThreadMode.SEPARATE_THREAD)
+class SupervisorTest {
+    private static final Path SHELL = Path.of("/bin/sh");
+
+    @TempDir
+    private static Path folder = Path.of(".");
+
+    private final List<String> troubles = new ArrayList<>();
+    private final List<String> hints = new ArrayList<>();
+
+    /** Linux and architecture, as far as a supervised program needs them. */
+    @BeforeAll
+    static void needsLinux() {
+        assumeTrue("Linux amd64".equals(System.getProperty("os.name") + " " + System.getProperty("os.arch")));
+    }
+
+    private static Path source(String name) {
+        Path inModule = Path.of("src/test", name);
+        return Files.exists(inModule) ? inModule : Path.of("emulated-kernel").resolve(inModule);
+    }
+
+    private static Path compiled(String name) throws IOException, InterruptedException {
+        Path program = folder.resolve(name);
+        if (!Files.exists(program)) {
+            Process compiler;
+            try {
+                compiler = new ProcessBuilder(
+                                "gcc", "-O1", "-Wall", "-Wextra", "-Werror", "-pthread", "-o", program.toString(),
+                                source("c/" + name + ".c").toString())
+                        .inheritIO()
+                        .start();
+            } catch (IOException e) {
+                assumeTrue(false, "gcc is not there");
+                throw e;
+            }
+            assertEquals(0, compiler.waitFor(), "gcc");
+        }
+        return program;
+    }
+
+    /** Runs a shell command; what it prints goes to a file, as this process's own output is not ours. */
+    private int run(String command, Path output) throws InterruptedException {
+        String line = "exec > " + output + " 2>&1; " + command;
+        try (EmulatedKernel kernel = new EmulatedKernel(KernelProfile.linux7_2(), new HostSyscalls())) {
+            int status = new Supervisor(kernel, troubles::add)
+                    .run(SHELL, List.of("sh", "-c", line), List.of("PATH=" + System.getenv("PATH")));
+            assertEquals(List.of(), troubles);
+            assertEquals(List.of(), kernel.kvm().troubles());
+            assertEquals(List.of(), kernel.leaks());
+            return status;
+        } catch (MissingFeatureException missing) {
+            assumeTrue(false, missing.getMessage());
+            throw missing;
+        }
+    }
+
+    private void succeeds(String command) throws IOException, InterruptedException {
+        Path output = Files.createTempFile(folder, "output", ".txt");
+        int status = run(command, output);
+        assertEquals("status 0\n", "status " + status + "\n" + Files.readString(output));
+    }
+
+    @ParameterizedTest
+    @ValueSource(strings = {"iommufd", "lifetime", "kvm"})
+    void clientInC(String name) throws IOException, InterruptedException {
+        succeeds(compiled(name).toString());
+    }
+
+    @Test
+    void clientInPython() throws IOException, InterruptedException {
+        Path output = folder.resolve("python.txt");
+        int status = run("command -v python3 || exit 42; python3 " + source("python/client.py"), output);
+        assumeTrue(status != 42, "python3 is not there");
+        String text = Files.readString(output);
+        assertEquals("status 0, hello", "status " + status + ", " + text.lines().toList().getLast());
+    }
+
+    @Test
+    void programsWithoutInterestInTheKernelRunAsTheyAre() throws IOException, InterruptedException {
+        Path output = folder.resolve("words.txt");
+        assertEquals(0, run("printf 'b\\na\\n' | sort | cat; [ -e /dev/null ]", output));
+        assertEquals("a\nb\n", Files.readString(output));
+    }
+
+    @Test
+    void statusIsTheProgramsOrSaysWhichSignal() throws InterruptedException {
+        assertEquals(7, run("exit 7", folder.resolve("status.txt")));
+        assertEquals(128 + 9, run("kill -9 $$", folder.resolve("signal.txt")));
+    }
+
+    @Test
+    void grandchildIsServedAfterItsParentHasGone() throws IOException, InterruptedException {
+        Path mark = folder.resolve("mark");
+        String client = compiled("iommufd").toString();
+        assertEquals(5, run("(sleep 0.2; " + client + " && echo done > " + mark + ") & exit 5", folder.resolve("g.txt")));
+        assertEquals("done\n", Files.readString(mark));
+    }
+
+    @Test
+    void programThatDoesNotExist() {
+        try (EmulatedKernel kernel = new EmulatedKernel(KernelProfile.linux7_2(), new HostSyscalls())) {
+            Supervisor supervisor = new Supervisor(kernel, troubles::add);
+            Path missing = folder.resolve("missing");
+            assertThrows(SyscallException.class, () -> supervisor.run(missing, List.of("missing"), List.of()));
+        }
+    }
+
+    @Test
+    void nestedSupervisionSaysWhyNot() throws InterruptedException {
+        // The filter of a thread is for ever: one that has a listener cannot have another.
+        Thread thread = Thread.ofPlatform().start(() -> {
+            Host host = new Host();
+            try (Listener _ = Listener.install(host, new Filter(512, 1024))) {
+                MissingFeatureException error = assertThrows(
+                        MissingFeatureException.class, () -> Listener.install(host, new Filter(512, 1024)));
+                hints.add(String.valueOf(error.hint()));
+            } catch (MissingFeatureException unsupported) {
+                hints.add("nested, as this host supports none");
+            }
+        });
+        assertTrue(thread.join(Duration.ofMinutes(1)));
+        assertTrue(hints.getFirst().contains("nested"), hints.toString());
+    }
+}

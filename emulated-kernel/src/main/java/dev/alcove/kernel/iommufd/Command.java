@@ -2,8 +2,6 @@
 package dev.alcove.kernel.iommufd;
 
 import dev.alcove.kernel.task.Task;
-import dev.alcove.sys.Errno;
-import dev.alcove.sys.Linux;
 import java.lang.foreign.MemorySegment;
 
 /**

@@ -150,7 +150,10 @@ final class Calls {
     }
 
     private static boolean isOurs(String path) {
-        return path.equals("/dev/kvm") || path.equals("/dev/iommu") || path.startsWith("/dev/vfio/");
+        return switch (path) {
+            case "/dev/kvm", "/dev/iommu", "/dev/udmabuf" -> true;
+            default -> path.startsWith("/dev/vfio/");
+        };
     }
 
     /** /proc/PID/status with the pages that the emulated kernel has pinned. */

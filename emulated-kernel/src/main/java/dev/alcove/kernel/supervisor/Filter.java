@@ -41,10 +41,8 @@ record Filter(int windowStart, int windowEnd) {
     private static final int JUMP_SET = 0x45;
     private static final int RETURN = 0x06;
 
-    /** The types of KVM's ioctls, and of iommufd's and VFIO's. */
-    private static final int KVM = 0xae;
-
-    private static final int IOMMUFD = 0x3b;
+    /** The types of the ioctls that ask: KVM; iommufd and VFIO; dma-buf; sync_file; udmabuf. */
+    private static final int[] TYPES = {0xae, 0x3b, 'b', '>', 'u'};
 
     private record Instruction(int code, int value, String then, String otherwise) {}
 
@@ -118,8 +116,10 @@ record Filter(int windowStart, int windowEnd) {
         program.label("ioctl");
         program.add(LOAD, argument(1));
         program.add(AND, 0xff00);
-        program.jump(JUMP_EQUAL, KVM << 8, "notify", "");
-        program.jump(JUMP_EQUAL, IOMMUFD << 8, "notify", "allow2");
+        for (int type : TYPES) {
+            program.jump(JUMP_EQUAL, type << 8, "notify", "");
+        }
+        program.add(RETURN, RET_ALLOW);
         // Devices are opened for reading and writing, text files of /proc by fopen(3), which is not close-on-exec. What
         // the loader and libc open by themselves is neither.
         program.label("openat");

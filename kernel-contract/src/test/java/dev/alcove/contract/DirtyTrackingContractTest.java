@@ -98,7 +98,9 @@ final class DirtyTrackingContractTest {
     void anEmptyBitmapAtZeroGoesAllTheWayRound(KernelUnderTest kernel) {
         try (IommufdClient it = new IommufdClient(kernel)) {
             long hwpt = table(it);
-            fails(Errno.EOVERFLOW, bitmap(it, 0, hwpt, MIB, 0, PAGE));
+            long answer = bitmap(it, 0, hwpt, MIB, 0, PAGE);
+            kernel.needs("empty dirty bitmaps", answer == -Errno.EINVAL ? answer : 0);
+            fails(Errno.EOVERFLOW, answer);
             fails(Errno.EOPNOTSUPP, bitmap(it, 0, hwpt, 0, 0, PAGE));
         }
     }

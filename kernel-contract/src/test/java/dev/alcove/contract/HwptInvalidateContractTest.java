@@ -66,6 +66,7 @@ final class HwptInvalidateContractTest {
     @EveryKernel
     void onlyNestedTablesAndVirtualIommusHaveCaches(KernelUnderTest kernel) {
         try (IommufdClient it = new IommufdClient(kernel)) {
+            it.needs(IommufdClient.VIOMMU_ALLOC, "IOMMU_VIOMMU_ALLOC");
             long id = ok(it.bind(it.openDevice()));
             long ioas = ok(it.ioas());
             refused(Errno.EINVAL, it, request(it, ioas, 0, 0, 0));

@@ -9,8 +9,6 @@ import java.lang.foreign.ValueLayout;
 import static dev.alcove.contract.Checks.fails;
 import static dev.alcove.contract.Checks.ok;
 import static dev.alcove.contract.IommufdClient.ALL;
-import static dev.alcove.contract.IommufdClient.FIXED;
-import static dev.alcove.contract.IommufdClient.WRITE;
 import static org.junit.jupiter.api.Assertions.assertArrayEquals;
 import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertNotEquals;
@@ -240,25 +238,6 @@ final class IommufdAttachContractTest {
             fails(Errno.ENOENT, it.unmap(ioas, MIB, 1024 * PAGE));
             assertEquals(MIB, it.map(ioas, ALL, memory, 1000 * PAGE, MIB));
             assertEquals(1000 * PAGE, it.unmap(ioas, 0, -1));
-        }
-    }
-
-    @EveryKernel
-    void memoryThatMayNotBeWrittenIsNotMappedForWriting(KernelUnderTest kernel) {
-        try (IommufdClient it = new IommufdClient(kernel)) {
-            int device = it.openDevice();
-            ok(it.bind(device));
-            long ioas = ok(it.ioas());
-            ok(it.attach(device, ioas));
-            int flags = Linux.MAP_PRIVATE | Linux.MAP_ANONYMOUS;
-            long readOnly = ok(kernel.sys().mmap(0, PAGE, Linux.PROT_READ, flags, -1, 0));
-            long none = ok(kernel.sys().mmap(0, PAGE, Linux.PROT_NONE, flags, -1, 0));
-            fails(Errno.EFAULT, it.map(ioas, ALL, readOnly, PAGE, MIB));
-            fails(Errno.EFAULT, it.map(ioas, FIXED | WRITE, readOnly, PAGE, MIB));
-            fails(Errno.EFAULT, it.map(ioas, FIXED | IommufdClient.READ, none, PAGE, MIB));
-            ok(it.map(ioas, FIXED | IommufdClient.READ, readOnly, PAGE, MIB));
-            ok(kernel.sys().munmap(readOnly, PAGE));
-            ok(kernel.sys().munmap(none, PAGE));
         }
     }
 

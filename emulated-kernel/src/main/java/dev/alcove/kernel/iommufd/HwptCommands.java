@@ -19,7 +19,6 @@ final class HwptCommands {
     private static final int DIRTY_TRACKING = 2;
     private static final int FAULT_ID_VALID = 4;
     private static final int PASID = 8;
-    private static final int PAGING_FLAGS = NEST_PARENT | DIRTY_TRACKING | FAULT_ID_VALID | PASID;
 
     private static final int HW_INFO_TYPE_VTD = 1;
     private static final int HW_INFO_FLAG_INPUT_TYPE = 1;
@@ -71,7 +70,11 @@ final class HwptCommands {
     private static long allocPaging(IommufdContext context, Command command, BoundDevice device, Ioas ioas) {
         MemorySegment struct = command.struct();
         int flags = iommu_hwpt_alloc.flags(struct);
-        if ((flags & ~PAGING_FLAGS) != 0
+        int known = NEST_PARENT | DIRTY_TRACKING;
+        if (context.module().profile().atLeast(6, 15)) {
+            known |= FAULT_ID_VALID | PASID;
+        }
+        if ((flags & ~known) != 0
                 || (flags & NEST_PARENT) != 0
                 || ((flags & DIRTY_TRACKING) != 0 && !device.device.dirtyTracking())
                 || iommu_hwpt_alloc.data_len(struct) != 0) {
@@ -182,6 +185,9 @@ final class HwptCommands {
             long iova = iommu_hwpt_get_dirty_bitmap.iova(struct);
             long end = iova + iommu_hwpt_get_dirty_bitmap.length(struct);
             long page = iommu_hwpt_get_dirty_bitmap.page_size(struct);
+            if (end == iova && !context.module().profile().atLeast(7, 0)) {
+                return -Errno.EINVAL;
+            }
             if (Long.compareUnsigned(end - 1, iova) < 0) {
                 return -Errno.EOVERFLOW;
             }
@@ -206,11 +212,11 @@ final class HwptCommands {
         }
         long entries = Integer.toUnsignedLong(iommu_hwpt_invalidate.entry_num(struct));
         long length = Integer.toUnsignedLong(iommu_hwpt_invalidate.entry_len(struct));
-        boolean limited = context.module().profile().atLeast(7, 2);
         if (entries > 0
                 && (iommu_hwpt_invalidate.data_uptr(struct) == 0
                         || length == 0
-                        || (limited && (length > Linux.PAGE_SIZE || entries > MAX_INVALIDATE_ENTRIES)))) {
+                        || length > Linux.PAGE_SIZE
+                        || entries > MAX_INVALIDATE_ENTRIES)) {
             return -Errno.EINVAL;
         }
         IommufdObject object = context.objects().get(iommu_hwpt_invalidate.hwpt_id(struct), IommufdObject.class);
@@ -218,7 +224,8 @@ final class HwptCommands {
             return -Errno.ENOENT;
         }
         context.objects().put(object);
-        return -Errno.EINVAL;
+        // Before there were virtual IOMMUs only nested page tables were looked for.
+        return context.module().profile().atLeast(6, 13) ? -Errno.EINVAL : -Errno.ENOENT;
     }
 
     static long faultQueueAlloc(IommufdContext context, Command command) {

@@ -11,6 +11,7 @@ import java.util.ArrayList;
 import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
+import java.util.Objects;
 import java.util.Set;
 import org.jspecify.annotations.Nullable;
 
@@ -69,7 +70,7 @@ final class FieldRules {
 
         /** What it points to: elements by field, or bytes. */
         Object read(MemorySegment memory) {
-            return Values.map(StructTree.of(memory, array()), field).getOrDefault(field, "");
+            return Objects.requireNonNull(StructTree.of(memory, array()).get(field));
         }
 
         /** Writes what {@link #read} has read into memory that is all zeros. */
@@ -239,7 +240,7 @@ final class FieldRules {
         Map<String, Rule> fields = rules.getOrDefault(ioctl, Map.of());
         Rule own = fields.get(path);
         if (own != null && ioctl.equals("VFIO_DEVICE_SET_IRQS")) {
-            long flags = Values.number(struct.get("flags"), "flags");
+            long flags = struct.containsKey("flags") ? Values.number(struct.get("flags"), "flags") : 0;
             return (flags & vfio.VFIO_IRQ_SET_DATA_EVENTFD()) != 0 ? own : ITSELF;
         }
         return own != null ? own : fields.getOrDefault(ALL, ITSELF);

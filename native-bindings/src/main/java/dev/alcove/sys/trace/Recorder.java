@@ -139,7 +139,7 @@ final class Recorder {
             if (layout == null || memory.byteSize() != layout.byteSize()) {
                 line.put("size", memory.byteSize());
             }
-            line.put("arg", before.containsKey("arg") ? before.get("arg") : before);
+            line.put("arg", layout == null ? before.get("arg") : before);
         }
 
         private @Nullable GroupLayout layout() {
@@ -150,12 +150,15 @@ final class Recorder {
         private Map<String, @Nullable Object> argument(MemorySegment memory) {
             Map<String, @Nullable Object> tree = new LinkedHashMap<>();
             GroupLayout layout = layout();
-            if (layout == null || ioctl == null || memory.byteSize() < layout.byteSize()) {
+            if (layout == null || ioctl == null) {
                 tree.put("arg", Values.bytes(memory.toArray(JAVA_BYTE)));
                 return tree;
             }
-            tree.putAll(Values.map(StructTree.of(memory, layout), "arg"));
+            tree.putAll(StructTree.of(memory, layout));
             for (FieldRules.Pointer pointer : rules.pointers(ioctl.name())) {
+                if (!tree.containsKey(pointer.field()) || !tree.containsKey(pointer.count())) {
+                    continue;
+                }
                 long address = Values.number(tree.get(pointer.field()), pointer.field());
                 Map<String, @Nullable Object> first = before.isEmpty() ? tree : before; // the capacity, not the result
                 long bytes = pointer.bytes(first);

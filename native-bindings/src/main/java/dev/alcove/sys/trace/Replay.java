@@ -27,6 +27,8 @@ import static java.lang.foreign.ValueLayout.JAVA_LONG;
  */
 public final class Replay implements AutoCloseable {
     private static final long NOWHERE_BYTES = 1L << 36;
+    private static final long LARGE_PAGE = 2 << 20;
+    private static final int NOTHING = Linux.MAP_PRIVATE | Linux.MAP_ANONYMOUS | Linux.MAP_NORESERVE;
 
     private final Syscalls kernel;
     private final ReplayOptions options;
@@ -51,13 +53,7 @@ public final class Replay implements AutoCloseable {
         this.kernel = kernel;
         this.options = options;
         this.sink = sink;
-        this.nowhere = kernel.mmap(
-                0,
-                NOWHERE_BYTES,
-                Linux.PROT_NONE,
-                Linux.MAP_PRIVATE | Linux.MAP_ANONYMOUS | Linux.MAP_NORESERVE,
-                -1,
-                0);
+        this.nowhere = kernel.mmap(0, NOWHERE_BYTES, Linux.PROT_NONE, NOTHING, -1, 0);
         if (Linux.isError(nowhere)) {
             throw new MissingFeatureException("no address space for the replay: " + Errno.name(nowhere));
         }
@@ -108,7 +104,7 @@ public final class Replay implements AutoCloseable {
         try (Arena arena = Arena.ofConfined()) {
             TreeTranslation translation =
                     new TreeTranslation(names, rules, hasFile(call) ? (int) line.number("fd") : -1);
-            ReplayCall ready = new ReplayCall(line, call, ioctl, translation, arena);
+            ReplayCall ready = new ReplayCall(line, call, ioctl, translation, arena, hint(line, call, file));
             if (names.takeLost()) {
                 skipped++;
                 follow(line, call, ioctl, -1, false);
@@ -123,6 +119,26 @@ public final class Replay implements AutoCloseable {
             compared++;
             compare(line, call, ioctl, file, ready, translation, answer);
         }
+    }
+
+    /**
+     * A free place for a mapping, as far from the start of a large page as the recorded one: the kernel chooses I/O
+     * virtual addresses by that. 0 where the place is given, or does not matter.
+     */
+    private long hint(TraceLine line, Call call, Translation.@Nullable OpenFile file) {
+        if (call != Call.MMAP
+                || Linux.isError(line.answer())
+                || (line.number("flags") & (Linux.MAP_FIXED | Linux.MAP_FIXED_NOREPLACE)) != 0
+                || (file != null && !file.name().equals(Call.MEMFD_CREATE.text()))) {
+            return 0;
+        }
+        long length = line.number("length") + LARGE_PAGE;
+        long free = length <= LARGE_PAGE ? -1 : kernel.mmap(0, length, Linux.PROT_NONE, NOTHING, -1, 0);
+        if (Linux.isError(free)) {
+            return 0;
+        }
+        kernel.munmap(free, length);
+        return free + ((line.answer() - free) & (LARGE_PAGE - 1));
     }
 
     private static boolean hasFile(Call call) {
@@ -398,15 +414,16 @@ public final class Replay implements AutoCloseable {
         }
         Map<String, @Nullable Object> argument = Values.map(line.get("arg"), "arg");
         switch (ioctl) {
-            case "KVM_IOEVENTFD" -> names.drive((int) Values.number(argument.get("fd"), "fd"));
-            case "KVM_IRQFD" -> names.drive((int) Values.number(argument.get("resamplefd"), "resamplefd"));
+            case "KVM_IOEVENTFD" -> names.drive((int) Values.number(argument.getOrDefault("fd", -1L), "fd"));
+            case "KVM_IRQFD" -> names.drive((int) Values.number(argument.getOrDefault("resamplefd", -1L), "resamplefd"));
             case "VFIO_DEVICE_SET_IRQS" -> driveAll(argument);
             default -> {}
         }
     }
 
     private void bind(TraceLine line, Map<String, @Nullable Object> argument) {
-        names.bind((int) line.number("fd"), (int) Values.number(argument.get("iommufd"), "iommufd"));
+        names.bind(
+                (int) line.number("fd"), (int) Values.number(argument.getOrDefault("iommufd", -1L), "iommufd"));
     }
 
     private void driveAll(Map<String, @Nullable Object> argument) {

@@ -27,15 +27,18 @@ final class ReplayCall {
     private final TreeTranslation names;
     private final FieldRules rules;
     private final Arena arena;
+    private final long hint;
     private final @Nullable Object[] arguments;
     /** The ioctl's argument as it is handed in, in the replay's names. */
     private Map<String, @Nullable Object> before = Map.of();
 
     /**
      * @param arena for what the call needs
+     * @param hint where mmap is to look first; 0 for anywhere
      * @throws BadInputException the line does not say what the call needs
      */
-    ReplayCall(TraceLine line, Call call, @Nullable Named ioctl, TreeTranslation names, Arena arena) {
+    ReplayCall(
+            TraceLine line, Call call, @Nullable Named ioctl, TreeTranslation names, Arena arena, long hint) {
         this.line = line;
         this.call = call;
         this.ioctl = ioctl == null ? null : ioctl.ioctl;
@@ -43,6 +46,7 @@ final class ReplayCall {
         this.names = names;
         this.rules = names.rules();
         this.arena = arena;
+        this.hint = hint;
         this.arguments = new Object[call.parameters().size()];
         for (int i = 0; i < arguments.length; i++) {
             arguments[i] = argument(call.parameters().get(i), i);
@@ -70,6 +74,9 @@ final class ReplayCall {
             case NUMBER -> {
                 if (call.isIoctl() && index == 1) {
                     yield request;
+                }
+                if (call == Call.MMAP && name.equals("address") && hint != 0) {
+                    yield hint;
                 }
                 // A time to wait is over in the record: what it waited for has happened, or will not.
                 yield name.startsWith("timeout")
@@ -105,7 +112,7 @@ final class ReplayCall {
             return null;
         }
         MemorySegment memory = memory(layout.byteSize());
-        StructTree.write(tree, memory, layout);
+        StructTree.write(Values.map(tree, "struct"), memory, layout);
         return memory;
     }
 
@@ -114,7 +121,7 @@ final class ReplayCall {
         MemorySegment memory = memory(recorded.size() * Parameter.POLLFD.byteSize());
         for (int i = 0; i < recorded.size(); i++) {
             StructTree.write(
-                    Objects.requireNonNull(names.tree(call.text(), name, recorded.get(i), Map.of())),
+                    Values.map(names.tree(call.text(), name, recorded.get(i), Map.of()), name),
                     memory.asSlice(i * Parameter.POLLFD.byteSize(), Parameter.POLLFD.byteSize()),
                     Parameter.POLLFD);
         }
@@ -132,7 +139,7 @@ final class ReplayCall {
         }
         MemorySegment memory = memory(line.get("size") == null && layout != null ? layout.byteSize() : line.number("size"));
         before = names.struct(name(), recordedArgument());
-        if (layout == null || memory.byteSize() < layout.byteSize()) {
+        if (layout == null) {
             byte[] bytes = Values.bytes(before.get("arg"), "arg");
             if (bytes.length > memory.byteSize()) {
                 throw new BadInputException("'arg' has " + bytes.length + " bytes, 'size' is " + memory.byteSize());
@@ -192,11 +199,11 @@ final class ReplayCall {
         MemorySegment memory = (MemorySegment) Objects.requireNonNull(arguments[2]);
         Map<String, @Nullable Object> tree = new LinkedHashMap<>();
         GroupLayout layout = layout();
-        if (layout == null || memory.byteSize() < layout.byteSize()) {
+        if (layout == null) {
             tree.put("arg", Values.bytes(memory.toArray(JAVA_BYTE)));
             return tree;
         }
-        tree.putAll(Values.map(StructTree.of(memory, layout), "arg"));
+        tree.putAll(StructTree.of(memory, layout));
         for (FieldRules.Pointer pointer : rules.pointers(name())) {
             MemorySegment pointed = pointed(pointer);
             if (pointed != null) {

@@ -24,18 +24,16 @@ import static java.lang.foreign.ValueLayout.JAVA_SHORT_UNALIGNED;
  * A struct as a tree by the field names of its layout, and back. Numbers are unsigned. An array ends at its last
  * element that is not zero. An array without a length takes what the memory has behind the struct; where there is none,
  * that comes as {@code tail}. A nameless struct's fields stand among its owner's; a nameless union is its first member.
- * A union with a name is the member that {@link UnionMembers} picks, else bytes.
+ * A union with a name is the member that {@link UnionMembers} picks, else bytes. A struct that ends early, as an older
+ * one does, has the fields that are there in full, and what is left as {@code tail}.
  */
 final class StructTree {
     private static final String TAIL = "tail";
 
     private StructTree() {}
 
-    /** The tree of a struct; just its bytes when the memory is shorter than the struct. */
-    static Object of(MemorySegment memory, GroupLayout layout) {
-        if (memory.byteSize() < layout.byteSize()) {
-            return Values.bytes(memory.toArray(JAVA_BYTE));
-        }
+    /** The tree of a struct. */
+    static Map<String, @Nullable Object> of(MemorySegment memory, GroupLayout layout) {
         Map<String, @Nullable Object> tree = new LinkedHashMap<>();
         long end = readFields(memory, 0, layout, tree, true);
         if (memory.byteSize() > end) {
@@ -49,13 +47,8 @@ final class StructTree {
      *
      * @throws BadInputException the tree does not fit the struct
      */
-    static void write(Object tree, MemorySegment memory, GroupLayout layout) {
-        if (tree instanceof String || memory.byteSize() < layout.byteSize()) {
-            writeBytes(Values.bytes(tree, "arg"), memory, "arg");
-            return;
-        }
-        Map<String, @Nullable Object> fields = Values.map(tree, "arg");
-        Map<String, @Nullable Object> left = new LinkedHashMap<>(fields);
+    static void write(Map<String, @Nullable Object> tree, MemorySegment memory, GroupLayout layout) {
+        Map<String, @Nullable Object> left = new LinkedHashMap<>(tree);
         long end = writeFields(memory, 0, layout, left, true);
         Object tail = left.remove(TAIL);
         if (tail != null) {
@@ -81,8 +74,11 @@ final class StructTree {
     private static long readFields(
             MemorySegment memory, long base, GroupLayout layout, Map<String, @Nullable Object> into, boolean last) {
         long offset = base;
-        long end = base + layout.byteSize();
+        long end = Math.min(base + layout.byteSize(), memory.byteSize());
         for (MemoryLayout member : layout.memberLayouts()) {
+            if (offset + member.byteSize() > memory.byteSize()) {
+                return offset;
+            }
             if (nameless(member) && member instanceof GroupLayout group) {
                 if (group instanceof UnionLayout union) {
                     into.put(first(union).name().orElse("union"), read(memory, offset, first(union), into, ""));
@@ -172,8 +168,11 @@ final class StructTree {
     private static long writeFields(
             MemorySegment memory, long base, GroupLayout layout, Map<String, @Nullable Object> left, boolean last) {
         long offset = base;
-        long end = base + layout.byteSize();
+        long end = Math.min(base + layout.byteSize(), memory.byteSize());
         for (MemoryLayout member : layout.memberLayouts()) {
+            if (offset + member.byteSize() > memory.byteSize()) {
+                return offset;
+            }
             if (nameless(member) && member instanceof GroupLayout group) {
                 if (group instanceof UnionLayout union) {
                     String name = first(union).name().orElse("union");
@@ -205,7 +204,8 @@ final class StructTree {
                 Map<String, @Nullable Object> left = new LinkedHashMap<>(Values.map(value, name));
                 writeFields(memory, offset, struct, left, false);
                 if (!left.isEmpty()) {
-                    throw new BadInputException("there is no field '" + left.keySet().iterator().next() + "' in " + name);
+                    throw new BadInputException(
+                            "there is no field '" + left.keySet().iterator().next() + "' in " + name);
                 }
             }
             case SequenceLayout array ->

@@ -11,11 +11,11 @@ import org.jspecify.annotations.Nullable;
  * that the trace has not introduced becomes one that nothing has. Of one thread at a time.
  */
 final class Translation {
-    /** No process has this number. */
+    /** No process and no descriptor has this number. */
     private static final int NOBODY = Integer.MAX_VALUE;
 
-    /** Above this no user address lies: the kernel refuses it whatever is mapped. */
-    private static final long USER_END = 1L << 47;
+    /** From here on nothing is mapped: the last pages of user space, and what the kernel refuses in any case. */
+    private static final long USER_END = (1L << 47) - (1 << 20);
 
     private static final long PAGE_MASK = 0xfff;
 
@@ -99,10 +99,10 @@ final class Translation {
     int descriptor(int recorded) {
         Descriptor descriptor = descriptors.get(recorded);
         if (descriptor == null) {
-            return -1;
+            return recorded < 0 ? recorded : NOBODY;
         }
         lost |= descriptor.replayed < 0 && !descriptor.file.recordedOnly;
-        return descriptor.replayed;
+        return descriptor.replayed < 0 ? NOBODY : descriptor.replayed;
     }
 
     /** The descriptors that are open in the replay. */

@@ -141,7 +141,8 @@ class TracingSyscallsTest {
         assertEquals(List.of(), region.get("pad2"));
         assertEquals("IOMMU_IOAS_MAP", lines.get(1).get("request"));
         assertEquals("4096", nested(lines.get(1), "arg").get("iova"));
-        assertEquals("00000000", lines.get(2).get("arg"));
+        assertEquals(Map.of("size", "0"), lines.get(2).get("arg"));
+        assertEquals("4", lines.get(2).get("size"));
         assertEquals("0x8", lines.get(3).get("arg"));
     }
 

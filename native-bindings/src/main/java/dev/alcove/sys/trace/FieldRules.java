@@ -2,6 +2,7 @@
 package dev.alcove.sys.trace;
 
 import dev.alcove.bindings.iommufd.iommu_iova_range;
+import dev.alcove.bindings.kvm.kvm;
 import dev.alcove.bindings.vfio.vfio;
 import java.lang.foreign.GroupLayout;
 import java.lang.foreign.MemoryLayout;
@@ -57,14 +58,14 @@ final class FieldRules {
     /**
      * A field that points to an array, which is recorded as the field's name with a star.
      *
-     * @param count the field with the number of elements
+     * @param count the field with the number of elements; empty for one
      */
     record Pointer(String field, String count, MemoryLayout element) {
         private static final long MOST_BYTES = 1 << 20;
 
         /** How much it points to; 0 where that is more than a trace holds. */
         long bytes(Map<String, @Nullable Object> struct) {
-            long elements = Values.number(struct.get(count), count);
+            long elements = count.isEmpty() ? 1 : Values.number(struct.get(count), count);
             return elements > 0 && elements <= MOST_BYTES / element.byteSize() ? elements * element.byteSize() : 0;
         }
 
@@ -117,6 +118,8 @@ final class FieldRules {
         rule("KVM_GET_DEVICE_ATTR", ADDRESS, "addr");
         rule("KVM_SET_DEVICE_ATTR", ADDRESS, "addr");
         rule("KVM_HAS_DEVICE_ATTR", ADDRESS, "addr");
+        points("KVM_SET_DEVICE_ATTR", "addr", "", ValueLayout.JAVA_INT);
+        rule("KVM_SET_DEVICE_ATTR", DESCRIPTOR, "*addr");
         rule("KVM_MEMORY_ENCRYPT_REG_REGION", ADDRESS, "addr");
         rule("KVM_MEMORY_ENCRYPT_UNREG_REGION", ADDRESS, "addr");
         machine("what the processor has", "KVM_GET_SUPPORTED_CPUID", "KVM_GET_EMULATED_CPUID",
@@ -242,6 +245,10 @@ final class FieldRules {
         if (own != null && ioctl.equals("VFIO_DEVICE_SET_IRQS")) {
             long flags = struct.containsKey("flags") ? Values.number(struct.get("flags"), "flags") : 0;
             return (flags & vfio.VFIO_IRQ_SET_DATA_EVENTFD()) != 0 ? own : ITSELF;
+        }
+        if (own != null && ioctl.equals("KVM_SET_DEVICE_ATTR") && path.startsWith("*")) {
+            boolean vfioFile = Values.same(struct.get("group"), (long) kvm.KVM_DEV_VFIO_FILE());
+            return vfioFile ? own : ITSELF;
         }
         return own != null ? own : fields.getOrDefault(ALL, ITSELF);
     }

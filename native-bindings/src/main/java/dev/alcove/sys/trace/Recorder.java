@@ -156,8 +156,9 @@ final class Recorder {
             }
             tree.putAll(StructTree.of(memory, layout));
             for (FieldRules.Pointer pointer : rules.pointers(ioctl.name())) {
-                if (!tree.containsKey(pointer.field()) || !tree.containsKey(pointer.count())) {
-                    continue;
+                if (!tree.containsKey(pointer.field())
+                        || !(pointer.count().isEmpty() || tree.containsKey(pointer.count()))) {
+                    continue; // an older struct
                 }
                 long address = Values.number(tree.get(pointer.field()), pointer.field());
                 Map<String, @Nullable Object> first = before.isEmpty() ? tree : before; // the capacity, not the result

@@ -112,7 +112,7 @@ public final class Replay implements AutoCloseable {
             }
             if (wouldWait(line, call, file)) {
                 compared++;
-                differs(line, "answer", Comparison.answer(line.answer()), "nothing to read: the call would wait");
+                differs(line, "answer", Comparison.answer(line.answer()), "the call would wait");
                 return;
             }
             long answer = ready.issue(kernel);
@@ -215,15 +215,17 @@ public final class Replay implements AutoCloseable {
         return file != null && (file.driven() || file.recordedOnly());
     }
 
-    /** Whether a read that found something would find nothing now. */
+    /** Whether a read or write that went through would wait now. */
     private boolean wouldWait(TraceLine line, Call call, Translation.@Nullable OpenFile file) {
-        if (call != Call.READ || file == null || !file.name().equals("eventfd") || line.answer() <= 0) {
+        boolean transfer = call == Call.READ || call == Call.WRITE;
+        if (!transfer || file == null || !file.name().equals(Call.EVENTFD.text()) || line.answer() <= 0) {
             return false;
         }
         try (Arena arena = Arena.ofConfined()) {
             MemorySegment pollfd = arena.allocate(JAVA_LONG);
             int fd = names.descriptor((int) line.number("fd"));
-            pollfd.set(JAVA_LONG, 0, Integer.toUnsignedLong(fd) | (long) Linux.POLLIN << 32);
+            long wanted = call == Call.READ ? Linux.POLLIN : Linux.POLLOUT;
+            pollfd.set(JAVA_LONG, 0, Integer.toUnsignedLong(fd) | wanted << 32);
             return kernel.poll(pollfd, 0) == 0;
         }
     }

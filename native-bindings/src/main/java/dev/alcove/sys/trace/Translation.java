@@ -17,7 +17,7 @@ final class Translation {
     /** From here on nothing is mapped: the last pages of user space, and what the kernel refuses in any case. */
     private static final long USER_END = (1L << 47) - (1 << 20);
 
-    private static final long PAGE_MASK = 0xfff;
+    private static final long LARGE_PAGE = 2 << 20;
 
     /** What recorded descriptors stand for; copies share it. */
     static final class OpenFile {
@@ -58,11 +58,11 @@ final class Translation {
 
     /**
      * @param paths replacements
-     * @param nowhere an address where nothing can be accessed, for several pages
+     * @param nowhere an address where nothing can be accessed, for two large pages and more
      */
     Translation(Map<String, String> paths, long nowhere) {
         this.paths = paths;
-        this.nowhere = nowhere;
+        this.nowhere = (nowhere + LARGE_PAGE - 1) & -LARGE_PAGE;
     }
 
     AddressMap addresses() {
@@ -153,7 +153,7 @@ final class Translation {
         }
         AddressMap.Mapping mapping = addresses.find(recorded);
         return mapping == null || mapping.absent()
-                ? nowhere + (recorded & PAGE_MASK)
+                ? nowhere + (recorded & LARGE_PAGE - 1)
                 : mapping.replayed() + (recorded - mapping.start());
     }
 }

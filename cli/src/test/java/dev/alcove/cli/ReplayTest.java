@@ -1,17 +1,29 @@
 // SPDX-License-Identifier: Apache-2.0
 package dev.alcove.cli;
 
+import dev.alcove.iommufd.Ioas;
+import dev.alcove.iommufd.IommuFd;
+import dev.alcove.iommufd.IovaRange;
+import dev.alcove.sys.Errno;
+import dev.alcove.sys.Linux;
+import dev.alcove.sys.SyscallException;
+import dev.alcove.sys.Syscalls;
 import java.io.ByteArrayInputStream;
 import java.io.IOException;
 import java.io.InputStream;
 import java.io.PrintWriter;
 import java.io.StringWriter;
+import java.lang.foreign.Arena;
+import java.lang.foreign.MemorySegment;
+import java.lang.foreign.ValueLayout;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Objects;
+import java.util.Optional;
+import java.util.function.Consumer;
 import java.util.function.UnaryOperator;
 import java.util.zip.GZIPInputStream;
 import org.junit.jupiter.api.Test;
@@ -22,6 +34,7 @@ import org.junit.jupiter.params.provider.ValueSource;
 
 import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertFalse;
+import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
 /** Runs that were recorded, here and on a real Linux, on the emulated kernel. */
@@ -133,6 +146,92 @@ class ReplayTest {
         assertTrue(out.toString().contains("replayed EINVAL"), all());
         // The second one: the memslot that it was for cannot be deleted.
         assertTrue(out.toString().contains(" not possible after a difference; 2 differences"), all());
+    }
+
+    /** Records what a program does on the emulated kernel. */
+    private Path record(Consumer<Syscalls> program) {
+        Path trace = directory.resolve("program.jsonl");
+        try (EmulatedHost host = EmulatedHost.create(Optional.of(new DeviceRequest.Edu()))) {
+            RunTrace tracing = RunTrace.open(trace.toString(), host, Optional.of(new DeviceRequest.Edu()), List.of());
+            program.accept(tracing.syscalls());
+            assertEquals(Optional.empty(), tracing.close(null));
+        }
+        return trace;
+    }
+
+    @Test
+    void whatPointersPointToIsRecordedAndHandedInAgain() throws IOException {
+        Path trace = record(syscalls -> {
+            try (IommuFd iommu = IommuFd.open(syscalls);
+                    Ioas first = iommu.ioasAlloc();
+                    Ioas second = iommu.ioasAlloc()) {
+                first.allowIovas(List.of(new IovaRange(0x10000, 0x1ffff)));
+                assertEquals(List.of(new IovaRange(0, -1)), first.iovaRanges());
+                assertThrows(
+                        SyscallException.class,
+                        () -> second.allowIovas(List.of(new IovaRange(0, 0x2000), new IovaRange(0x1000, 0x3000))));
+            }
+        });
+        String text = Files.readString(trace);
+        assertTrue(text.contains("\"*allowed_iovas\":[{\"start\":65536,\"last\":131071}]"), text);
+        assertTrue(text.contains("\"*allowed_iovas\":[{\"start\":0,\"last\":\"0xffffffffffffffff\"}]"), text);
+        assertEquals(0, replay(trace), all());
+        // Ranges that do not overlap are no error: the elements have been handed in.
+        Files.writeString(trace, text.replace("{\"start\":4096,\"last\":12288}", "{\"start\":20480,\"last\":24575}"));
+        assertEquals(1, replay(trace), all());
+        assertTrue(out.toString().contains("IOMMU_IOAS_ALLOW_IOVAS of /dev/iommu: answer: recorded EINVAL"), all());
+    }
+
+    @Test
+    void threadsAndTheirSignalsHaveOnesOfTheirOwn() {
+        Path trace = record(syscalls -> {
+            try (Arena arena = Arena.ofShared()) {
+                MemorySegment set = arena.allocate(ValueLayout.JAVA_LONG);
+                set.set(ValueLayout.JAVA_LONG, 0, 1L << (Linux.SIGRTMIN - 1));
+                int[] other = new int[1];
+                Thread thread = Thread.ofPlatform().start(() -> {
+                    other[0] = syscalls.gettid();
+                    assertEquals(0, syscalls.sigprocmask(Linux.SIG_BLOCK, set, null));
+                    assertEquals(0, syscalls.tgkill(syscalls.getpid(), other[0], Linux.SIGRTMIN));
+                    assertEquals(Linux.SIGRTMIN, syscalls.sigtimedwait(set, 1_000_000_000));
+                });
+                thread.join();
+                assertEquals(-Errno.EAGAIN, syscalls.sigtimedwait(set, 0));
+                assertEquals(-Errno.ESRCH, syscalls.tgkill(syscalls.getpid(), other[0], Linux.SIGRTMIN));
+            } catch (InterruptedException e) {
+                throw new IllegalStateException(e);
+            }
+        });
+        assertEquals(0, replay(trace), all());
+    }
+
+    @Test
+    void aReadThatWouldWaitIsADifferenceAndNotAHang() throws IOException {
+        Path trace = record(syscalls -> {
+            int counter = syscalls.eventfd(1, 0);
+            try (Arena arena = Arena.ofConfined()) {
+                assertEquals(8, syscalls.read(counter, arena.allocate(8)));
+            }
+            syscalls.close(counter);
+        });
+        assertEquals(0, replay(trace), all());
+        Files.writeString(trace, Files.readString(trace).replace("\"initial\":1", "\"initial\":0"));
+        assertEquals(1, replay(trace), all());
+        assertTrue(out.toString().contains("read of eventfd: answer: recorded 8, replayed the call would wait"), all());
+    }
+
+    /** What another device answers about itself is given back: an edu stands for it. */
+    @Test
+    void anotherDeviceIsStoodInFor() throws IOException {
+        Path trace = doctored("dma", "alcove-trace", line -> line.replace("1234:11e8", "10de:2330"));
+        assertEquals(0, replay(trace), all());
+        assertFalse(out.toString().contains("382 given back"), all());
+    }
+
+    @ParameterizedTest
+    @CsvSource({"5.15.0,6.12", "6.12.117-1,6.12", "6.17,6.12", "6.18.44-fc,6.18", "7.1,6.18", "7.2.13,7.2", "8.0,7.2", "x,6.12"})
+    void aReleaseHasAProfile(String release, String profile) {
+        assertTrue(ReplayHost.profile(release).release().startsWith(profile), release);
     }
 
     @Test

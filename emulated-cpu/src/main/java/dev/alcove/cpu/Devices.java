@@ -15,7 +15,12 @@ final class Devices {
     private final Core core;
     private final long[] box = new long[1];
 
+    private static final long PORT = -1;
+
     private long[] answers = new long[8];
+
+    /** Where each answer came from: a guest address, or {@link #PORT}. */
+    private long[] sources = new long[8];
     private int answered;
     private int replayed;
 
@@ -25,6 +30,8 @@ final class Devices {
 
     /** Size in bytes of the read that waits for {@link #complete}; 0 for none. */
     private int awaited;
+
+    private long awaitedFrom;
 
     /** Whether the current block may access devices. */
     boolean allowed;
@@ -50,16 +57,23 @@ final class Devices {
 
     void complete(long value) {
         if (awaited != 0) {
-            answer(awaited == 8 ? value : value & ((1L << (awaited * 8)) - 1));
+            answer(awaitedFrom, awaited == 8 ? value : value & ((1L << (awaited * 8)) - 1));
             awaited = 0;
         }
     }
 
-    private void answer(long value) {
+    private void answer(long source, long value) {
         if (answered == answers.length) {
             answers = Arrays.copyOf(answers, answered * 2);
+            sources = Arrays.copyOf(sources, answered * 2);
         }
+        sources[answered] = source;
         answers[answered++] = value;
+    }
+
+    /** Whether the next read is of this address and has its answer, even if memory has come there meanwhile. */
+    boolean hasAnswer(long gpa) {
+        return replayed < answered && sources[replayed] == gpa;
     }
 
     /** The next write that the owner has to do, or null. */
@@ -100,9 +114,10 @@ final class Devices {
         }
         if (!core.bus.mmioRead(gpa, size, box)) {
             awaited = size;
+            awaitedFrom = gpa;
             throw core.leave(new CpuExit.Mmio(false, gpa, size, 0));
         }
-        answer(size == 8 ? box[0] : box[0] & ((1L << (size * 8)) - 1));
+        answer(gpa, size == 8 ? box[0] : box[0] & ((1L << (size * 8)) - 1));
         return answers[replayed++];
     }
 
@@ -124,9 +139,10 @@ final class Devices {
         }
         if (!core.bus.portRead(port, size, box)) {
             awaited = size;
+            awaitedFrom = PORT;
             throw core.leave(new CpuExit.Io(false, port, size, 0));
         }
-        answer(box[0] & ((1L << (size * 8)) - 1));
+        answer(PORT, box[0] & ((1L << (size * 8)) - 1));
         return answers[replayed++];
     }
 

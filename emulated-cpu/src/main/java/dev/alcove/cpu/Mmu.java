@@ -255,6 +255,9 @@ final class Mmu {
     private long find(long a, int access) {
         long gpa = walker.translate(a, access, user);
         physical = gpa;
+        if (access == READ && core.devices.hasAnswer(gpa)) {
+            return 0;
+        }
         long page = walker.page(gpa, access == WRITE);
         if (page == GuestBus.BLOCKED) {
             throw core.leave(new CpuExit.MemoryFault(gpa, access == WRITE, access == FETCH));

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 package dev.alcove.contract;
 
+import dev.alcove.bindings.kvm.kvm;
+import dev.alcove.bindings.kvm.kvm_pre_fault_memory;
 import dev.alcove.bindings.kvm.kvm_regs;
 import dev.alcove.bindings.kvm.kvm_run;
 import dev.alcove.sys.Errno;
@@ -60,12 +62,15 @@ final class KvmInvalidationContractTest {
         }
     }
 
-    /** A page that is converted in the middle of a fault may come back as a memory fault: user space tries again. */
+    /**
+     * A page that is converted in the middle of a fault may come back as a memory fault: user space tries again. A page
+     * without slot is a device that answers anything.
+     */
     private static int run(KvmVcpu v) {
         int answer;
         do {
             answer = v.run();
-        } while (answer == -Errno.EFAULT && v.exit() == KvmVcpu.MEMORY_FAULT);
+        } while (answer == -Errno.EFAULT && v.exit() == KvmVcpu.MEMORY_FAULT || answer == 0 && v.exit() == KvmVcpu.MMIO);
         return answer;
     }
 
@@ -161,6 +166,77 @@ final class KvmInvalidationContractTest {
                 assertEquals(ram.address(), there);
             });
             assertEquals(0, kvm_run.immediate_exit(v.run));
+        }
+    }
+
+    @EveryKvm
+    void aSlotThatMovesAwayIsADeviceUntilItComesBack(KernelUnderTest kernel) throws Exception {
+        try (KvmMachine m = new KvmMachine(kernel, KvmMachine.DEFAULT)) {
+            MemorySegment low = m.memory(16);
+            ok(m.region1(0, 0, 0, 16 * PAGE, low.address()));
+            MemorySegment ram = m.memory(1);
+            ok(m.region1(1, 0, RAM, PAGE, ram.address()));
+            KvmVcpu v = start(m, low, RAM, 0x3000);
+            meanwhile(low, v, (running, round) -> {
+                await(ram, 0, running);
+                ok(m.region1(1, 0, RAM + PAGE, PAGE, ram.address()));
+                long value = read(ram, 0);
+                await(low, 0x3000, running);
+                await(low, 0x3000, running);
+                assertEquals(value, read(ram, 0), "round " + round);
+                ok(m.region1(1, 0, RAM, PAGE, ram.address()));
+            });
+        }
+    }
+
+    @EveryKvm
+    void aSlotThatIsDeletedIsADeviceUntilItComesBack(KernelUnderTest kernel) throws Exception {
+        try (KvmMachine m = new KvmMachine(kernel, KvmMachine.DEFAULT)) {
+            MemorySegment low = m.memory(16);
+            ok(m.region1(0, 0, 0, 16 * PAGE, low.address()));
+            MemorySegment ram = m.memory(1);
+            ok(m.region1(1, 0, RAM, PAGE, ram.address()));
+            KvmVcpu v = start(m, low, RAM, 0x3000);
+            meanwhile(low, v, (running, round) -> {
+                await(ram, 0, running);
+                ok(m.region1(1, 0, RAM, 0, 0));
+                long value = read(ram, 0);
+                await(low, 0x3000, running);
+                await(low, 0x3000, running);
+                assertEquals(value, read(ram, 0), "round " + round);
+                ok(m.region1(1, 0, RAM, PAGE, ram.address()));
+            });
+        }
+    }
+
+    @EveryKvm
+    void preFaultsWhileTheSlotComesAndGoes(KernelUnderTest kernel) throws Exception {
+        try (KvmGuest g = KvmGuest.protectedOne(kernel);
+                ExecutorService threads = Executors.newSingleThreadExecutor()) {
+            g.makePrivate(RAM, KvmGuest.PAGES);
+            Future<?> slots = threads.submit(() -> {
+                for (int round = 0; round < ROUNDS; round++) {
+                    ok(g.m.region(1, KvmMachine.GMEM, RAM, 0, 0, -1, 0));
+                    ok(g.m.region(
+                            1, KvmMachine.GMEM, RAM, KvmGuest.PAGES * PAGE, g.shared.address(), g.gmem, 0));
+                }
+            });
+            MemorySegment s = g.m.struct(kvm_pre_fault_memory.sizeof());
+            boolean last = false;
+            while (!last) {
+                last = slots.isDone();
+                kvm_pre_fault_memory.gpa(s, RAM);
+                kvm_pre_fault_memory.size(s, KvmGuest.PAGES * PAGE);
+                int answer = g.m.sys.ioctl(g.v.fd, (int) kvm.KVM_PRE_FAULT_MEMORY(), s);
+                // No slot, no guest_memfd behind it any more, or a slot on its way out.
+                boolean expected = answer == 0 || answer == -Errno.EFAULT || answer == -Errno.EAGAIN;
+                assertTrue(expected, Errno.name(answer));
+                long moved = kvm_pre_fault_memory.gpa(s) - RAM;
+                assertEquals(KvmGuest.PAGES * PAGE, moved + kvm_pre_fault_memory.size(s));
+                assertEquals(answer == 0, moved != 0);
+            }
+            slots.get();
+            assertEquals(0, kvm_pre_fault_memory.size(s), "the slot is there to stay");
         }
     }
 }

@@ -4,7 +4,7 @@ package dev.alcove.kernel.iommufd;
 import dev.alcove.kernel.iommu.IommuDomain;
 import dev.alcove.sys.Linux;
 import java.util.ArrayList;
-import java.util.IdentityHashMap;
+import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
 
@@ -13,7 +13,7 @@ import java.util.Map;
  * stay until they are unmapped, and nothing is mapped for them any more. Guarded by the mutex of the pages.
  */
 final class DmaBufTracker {
-    private final Map<IopArea, List<IommuDomain>> mapped = new IdentityHashMap<>();
+    private final Map<IopArea, List<IommuDomain>> mapped = new HashMap<>();
     private boolean revoked;
 
     /** Whether the registers have been taken back. */

@@ -32,8 +32,11 @@ import picocli.CommandLine.Spec;
             "Runs an unmodified Linux program whose opens of /dev/kvm, /dev/iommu and /dev/vfio/* are answered by the"
                     + " emulated kernel; everything else it does is the host's.",
             "",
-            "Memory that the program gives to a device or to a virtual machine is the very same memory if it is mapped"
-                    + " shared (MAP_SHARED, a memfd). The exit status is the program's; 127 where there is no such"
+            "Memory that the program gives to a device or to a virtual machine is the very same memory on both sides;"
+                    + " private anonymous memory becomes shared for that, also with children that the program forks"
+                    + " later. What else there is to know is in emulated-kernel/README.md.",
+            "",
+            "The exit status is the program's; 127 where there is no such"
                     + " program, 126 where it cannot be executed."
         },
         exitCodeListHeading = "%nExit status:%n",

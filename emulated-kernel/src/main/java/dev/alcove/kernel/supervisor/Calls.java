@@ -18,6 +18,11 @@ final class Calls {
     /** The answer that lets the host's kernel carry the call out. */
     static final long PROCEED = Long.MIN_VALUE;
 
+    private static final int SET_USER_MEMORY_REGION = 0x4020ae46;
+    private static final int SET_USER_MEMORY_REGION2 = 0x40a0ae49;
+    private static final int IOAS_MAP = 0x3b85;
+    private static final int VFIO_MAP_DMA = 0x3b71;
+
     /** What read and write move at most, in bytes. */
     private static final long MOST = 1 << 20;
 
@@ -36,6 +41,9 @@ final class Calls {
         return switch (call.number()) {
             case Numbers.IOCTL -> {
                 OpenFile file = client.own((int) call.a());
+                if (file != null) {
+                    noteGiven(client, (int) call.b(), call.c());
+                }
                 yield file == null ? PROCEED : file.ioctl(client, (int) call.b(), call.c());
             }
             case Numbers.OPEN -> open(client, Host.AT_FDCWD, call.a(), (int) call.b());
@@ -47,6 +55,21 @@ final class Calls {
                 yield file == null ? PROCEED : serve(client, file, call);
             }
         };
+    }
+
+    /** Remembers which memory the program gives away: it may have to be shared later. */
+    private static void noteGiven(Client client, int request, long argument) {
+        // Where the address is in the struct, and where the length.
+        long[] offsets = switch (request) {
+            case SET_USER_MEMORY_REGION, SET_USER_MEMORY_REGION2 -> new long[] {24, 16};
+            case IOAS_MAP -> new long[] {16, 24};
+            case VFIO_MAP_DMA -> new long[] {8, 24};
+            default -> new long[0];
+        };
+        MemorySegment struct = MemorySegment.ofArray(new long[4]);
+        if (offsets.length > 0 && client.copyIn(argument, struct) == 0) {
+            client.mm().gives(struct.get(JAVA_LONG, offsets[0]), struct.get(JAVA_LONG, offsets[1]));
+        }
     }
 
     private static long serve(Client client, OpenFile file, Notification call) {

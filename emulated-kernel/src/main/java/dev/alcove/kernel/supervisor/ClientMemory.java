@@ -10,20 +10,31 @@ import dev.alcove.sys.Errno;
 import dev.alcove.sys.Linux;
 import java.lang.foreign.MemorySegment;
 import java.util.HashMap;
+import java.util.LinkedHashSet;
 import java.util.Map;
+import java.util.Set;
 import java.util.concurrent.CopyOnWriteArrayList;
 import org.jspecify.annotations.Nullable;
 
 /**
  * The address space of a program. Copies go through the host's kernel. What is to be shared with devices and virtual
  * processors must be a shared mapping: its file's pages then are frames of the emulated machine, the very same memory.
- * Private memory cannot be shared; {@link #takeUnshared} tells what was asked for in vain.
+ * Private memory is not; {@link #takeUnshared} tells what was asked for in vain, for {@link Sharing}.
  *
  * <p>Thread safe; the files in use are guarded by the monitor.
  */
 final class ClientMemory extends Mm {
-    /** A range of private memory that the emulated kernel wanted to share. */
-    record Unshared(long start, long end) {}
+    /**
+     * A range of private memory that the emulated kernel wanted to share.
+     *
+     * @param protection of the mapping
+     */
+    record Unshared(long start, long end, int protection) {}
+
+    /** A range that the program has given to a guest or a device. */
+    private record Given(long start, long end) {}
+
+    private static final int MOST_GIVEN = 1024;
 
     private final Host host;
     private final PhysicalMemory memory;
@@ -34,6 +45,8 @@ final class ClientMemory extends Mm {
     private final CopyOnWriteArrayList<MmuNotifier> notifiers = new CopyOnWriteArrayList<>();
     /** By inode number as the mapping shows it. */
     private final Map<Long, ClientFiles.Shared> used = new HashMap<>();
+    /** The last that were given, each once. */
+    private final Set<Given> given = new LinkedHashSet<>();
     private final ThreadLocal<@Nullable Unshared> unshared = new ThreadLocal<>();
     private volatile boolean gone;
 
@@ -64,7 +77,9 @@ final class ClientMemory extends Mm {
             return null;
         }
         if (!area.shared()) {
-            unshared.set(new Unshared(Math.max(from, area.start()), Math.min(to, area.end())));
+            if (area.inode() == 0 && unshared.get() == null) {
+                unshared.set(wanted(area, from, to));
+            }
             return null;
         }
         ClientFiles.Shared shared = used.get(area.inode());
@@ -77,6 +92,28 @@ final class ClientMemory extends Mm {
             used.put(area.inode(), shared);
         }
         return shared.store();
+    }
+
+    private Unshared wanted(Area area, long from, long to) {
+        long start = from & -Linux.PAGE_SIZE;
+        long end = to + Linux.PAGE_SIZE - 1 & -Linux.PAGE_SIZE;
+        for (Given range : given) {
+            if (range.start < to && range.end > from) {
+                start = Math.min(start, range.start);
+                end = Math.max(end, range.end);
+            }
+        }
+        int protection = (area.readable() ? Linux.PROT_READ : 0) | (area.writable() ? Linux.PROT_WRITE : 0);
+        return new Unshared(Math.max(start, area.start()), Math.min(end, area.end()), protection);
+    }
+
+    /** The program is about to give a range to a guest or a device: if it has to be shared, then all of it. */
+    synchronized void gives(long address, long length) {
+        long start = address & -Linux.PAGE_SIZE;
+        long end = address + length + Linux.PAGE_SIZE - 1 & -Linux.PAGE_SIZE;
+        if (start >= 0 && end > start && given.add(new Given(start, end)) && given.size() > MOST_GIVEN) {
+            given.remove(given.iterator().next());
+        }
     }
 
     /** The file of an area: by its mapping, which takes a privilege, or by a descriptor that the program has. */

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 package dev.alcove.kernel.supervisor;
 
+import dev.alcove.sys.Errno;
 import java.util.List;
 import java.util.Set;
 import java.util.concurrent.ConcurrentHashMap;
@@ -27,6 +28,7 @@ final class Receivers {
     private final Calls calls;
     private final Calls.Trouble trouble;
     private final int launcher;
+    private final Sharing sharing;
     private final ReentrantLock lead = new ReentrantLock();
     private final AtomicInteger spare = new AtomicInteger();
     private final Set<Client> waiting = ConcurrentHashMap.newKeySet();
@@ -41,12 +43,14 @@ final class Receivers {
             Clients clients,
             Calls calls,
             Calls.Trouble trouble,
+            Sharing sharing,
             int launcher) {
         this.listener = listener;
         this.placeholders = placeholders;
         this.clients = clients;
         this.calls = calls;
         this.trouble = trouble;
+        this.sharing = sharing;
         this.launcher = launcher;
     }
 
@@ -79,7 +83,7 @@ final class Receivers {
             lead.lock();
             spare.decrementAndGet();
             try {
-                Notification waits = null;
+                Runnable waits = null;
                 while (waits == null && !finished()) {
                     waits = leadOnce();
                 }
@@ -88,7 +92,7 @@ final class Receivers {
                         add();
                     }
                     lead.unlock();
-                    serveWaiting(waits);
+                    waits.run();
                 }
             } finally {
                 spare.incrementAndGet();
@@ -99,8 +103,8 @@ final class Receivers {
         }
     }
 
-    /** Receives a call and serves it; answers one that is to be served without the lead. */
-    private @Nullable Notification leadOnce() {
+    /** Receives a call and serves it; answers one that is to be served, or to be finished, without the lead. */
+    private @Nullable Runnable leadOnce() {
         Notification call = listener.receive();
         if (call == null) {
             if (listener.ended()) {
@@ -120,14 +124,19 @@ final class Receivers {
         }
         placeholders.drain();
         if (Calls.mayWait(call, !waiting.isEmpty())) {
-            return call;
+            return () -> serveWaiting(call);
         }
         Client client = clients.of(call.tid());
-        if (client != null) {
-            finish(call, calls.serveSafely(client, call, trouble));
-        } else {
+        if (client == null) {
             listener.proceed(call.id());
+            return null;
         }
+        long answer = calls.serveSafely(client, call, trouble);
+        ClientMemory.Unshared unshared = client.mm().takeUnshared();
+        if (unshared != null && answer == -Errno.EFAULT) {
+            return () -> sharing.share(client, call, unshared, answer);
+        }
+        finish(call, answer);
         return null;
     }
 
@@ -145,7 +154,12 @@ final class Receivers {
         } finally {
             waiting.remove(client);
         }
-        finish(call, answer);
+        ClientMemory.Unshared unshared = client.mm().takeUnshared();
+        if (unshared != null && answer == -Errno.EFAULT) {
+            sharing.share(client, call, unshared, answer);
+        } else {
+            finish(call, answer);
+        }
     }
 
     private void finish(Notification call, long answer) {

@@ -76,7 +76,14 @@ public final class Supervisor {
             Clients clients = new Clients(host, listener, placeholders, kernel.memory(), filter);
             Calls calls = new Calls(kernel, host, clients);
             Receivers receivers =
-                    new Receivers(listener, placeholders, clients, calls, this::report, launcherTid.join());
+                    new Receivers(
+                            listener,
+                            placeholders,
+                            clients,
+                            calls,
+                            this::report,
+                            new Sharing(host, listener),
+                            launcherTid.join());
             receivers.start();
             go.complete(true);
             int pid = started.join();
@@ -112,6 +119,12 @@ public final class Supervisor {
         try (Arena arena = Arena.ofConfined()) {
             MemorySegment status = arena.allocate(JAVA_INT);
             long answer;
+            // wait4 would also answer when the program is stopped for a moment by ptrace.
+            int pidfd = host.pidfd(pid);
+            while (pidfd >= 0 && host.poll(pidfd, Linux.POLLIN, -1) == -Errno.EINTR) {
+                // Not yet.
+            }
+            host.close(pidfd);
             do {
                 answer = host.raw.call(NR_WAIT4, pid, status.address(), 0, 0);
             } while (answer == -Errno.EINTR);

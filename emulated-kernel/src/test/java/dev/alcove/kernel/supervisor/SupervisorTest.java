@@ -93,6 +93,12 @@ class SupervisorTest {
         succeeds(compiled(name).toString());
     }
 
+    /** Memory that the guest is to have becomes shared by itself. */
+    @Test
+    void guestOverPrivateMemory() throws IOException, InterruptedException {
+        succeeds(compiled("kvm") + " private");
+    }
+
     @Test
     void clientInPython() throws IOException, InterruptedException {
         Path output = folder.resolve("python.txt");

@@ -72,6 +72,18 @@ final class KvmInterruptContractTest {
         ok(m.sys.ioctl(v.fd, (int) kvm.KVM_SET_LAPIC(), page));
     }
 
+    /** Bit 24 of the version register: there is no I/O APIC in the kernel that every EOI would have to reach. */
+    @EveryKvm
+    void aGuestWithX2apicMayLeaveTheBroadcastOfItsEndsOut(KernelUnderTest kernel) {
+        try (KvmMachine m = machine(kernel)) {
+            guest(m);
+            KvmVcpu v = m.vcpu(0).realMode(CODE); // with all of the supported CPUID
+            MemorySegment page = m.struct(1024);
+            ok(m.sys.ioctl(v.fd, (int) kvm.KVM_GET_LAPIC(), page));
+            assertEquals(1 << 24 | 5 << 16 | 0x14, page.get(ValueLayout.JAVA_INT, 0x30));
+        }
+    }
+
     private static void interrupted(KvmVcpu v) {
         v.runTo(IO);
         assertEquals(0x10, kvm_run.io.port(kvm_run.io(v.run)));

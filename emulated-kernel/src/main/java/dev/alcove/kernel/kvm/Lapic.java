@@ -59,11 +59,18 @@ final class Lapic {
         long guestTsc();
     }
 
+    /** Version 0x14, six LVT entries. */
+    private static final int PLAIN_VERSION = 0x14 | 5 << 16;
+
+    /** In the version register. */
+    private static final int DIRECTED_EOI = 1 << 24;
+
     private final ApicBus bus;
     private final Owner owner;
     private final int vcpuId;
     private final boolean bsp;
     private final int[] registers = new int[64];
+    private int version = PLAIN_VERSION;
     private long base;
     private boolean initPending;
     private boolean sipiPending;
@@ -91,7 +98,7 @@ final class Lapic {
         int id = registers[ID];
         Arrays.fill(registers, 0);
         registers[ID] = id;
-        registers[VERSION] = 0x14 | 5 << 16;
+        registers[VERSION] = version;
         registers[DFR] = -1;
         registers[SVR] = 0xff;
         for (int lvt = LVT_TIMER; lvt <= LVT_ERROR; lvt++) {
@@ -105,6 +112,15 @@ final class Lapic {
         }
         deadline = 0;
         cancelTimer();
+    }
+
+    /**
+     * The guest's CPUID is known: with x2APIC, and no I/O APIC in the kernel, the version register offers to leave the
+     * broadcast of EOIs out.
+     */
+    synchronized void features(boolean x2apicOffered) {
+        version = x2apicOffered ? PLAIN_VERSION | DIRECTED_EOI : PLAIN_VERSION;
+        registers[VERSION] = version;
     }
 
     private boolean x2apic() {
@@ -454,7 +470,7 @@ final class Lapic {
         for (int i = 0; i < 64; i++) {
             registers[i] = page.get(ValueLayout.JAVA_INT_UNALIGNED, i * 16L);
         }
-        registers[VERSION] = 0x14 | 5 << 16;
+        registers[VERSION] = version;
         if (x2apic()) {
             setX2apicIds();
         }

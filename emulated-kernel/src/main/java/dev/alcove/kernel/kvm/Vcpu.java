@@ -13,6 +13,9 @@ import org.jspecify.annotations.Nullable;
  * <p>Everything but {@link #kick} and the APIC belongs to the thread that holds {@link #mutex}.
  */
 final class Vcpu implements Lapic.Owner {
+    /** In ECX of CPUID leaf 1. */
+    private static final int X2APIC = 1 << 21;
+
     static final int RUNNABLE = 0;
     static final int UNINITIALIZED = 1;
     static final int INIT_RECEIVED = 2;
@@ -116,6 +119,11 @@ final class Vcpu implements Lapic.Owner {
 
     void setCpuid(CpuidTable table) {
         cpuid = table;
+        if (lapic != null) {
+            int[] features = new int[4];
+            table.query(1, 0, features);
+            lapic.features((features[2] & X2APIC) != 0);
+        }
     }
 
     boolean hasRun() {

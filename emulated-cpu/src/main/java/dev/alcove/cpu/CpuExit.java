@@ -27,6 +27,14 @@ public sealed interface CpuExit {
     /** The bus answered {@link GuestBus#BLOCKED}; the instruction has not been executed and is tried again. */
     record MemoryFault(long gpa, boolean write, boolean fetch) implements CpuExit {}
 
+    /**
+     * The delivery of an interrupt or exception needs memory (the IDT, a stack) where there is only device space. Nothing
+     * has changed; the next run meets it again.
+     *
+     * @param gpa of the access
+     */
+    record DeliveryToDevice(long gpa) implements CpuExit {}
+
     /** A triple fault. */
     record Shutdown() implements CpuExit {}
 

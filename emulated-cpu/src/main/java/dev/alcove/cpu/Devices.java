@@ -36,8 +36,8 @@ final class Devices {
     /** Whether the current block may access devices. */
     boolean allowed;
 
-    /** Exception delivery and the like: nobody waits for a device there. */
-    boolean absent;
+    /** Interrupts and exceptions are delivered through memory only. */
+    boolean delivery;
 
     Devices(Core core) {
         this.core = core;
@@ -99,14 +99,14 @@ final class Devices {
 
     /** Gives up an instruction that shares its block with others. */
     void require() {
-        if (!allowed && !absent) {
+        if (!allowed && !delivery) {
             throw core.leave(null);
         }
     }
 
     long read(long gpa, int size) {
-        if (absent) {
-            return -1L >>> (64 - size * 8);
+        if (delivery) {
+            throw core.leave(new CpuExit.DeliveryToDevice(gpa));
         }
         require();
         if (replayed < answered) {
@@ -122,8 +122,8 @@ final class Devices {
     }
 
     void write(long gpa, int size, long value) {
-        if (absent) {
-            return;
+        if (delivery) {
+            throw core.leave(new CpuExit.DeliveryToDevice(gpa));
         }
         require();
         long v = size == 8 ? value : value & ((1L << (size * 8)) - 1);

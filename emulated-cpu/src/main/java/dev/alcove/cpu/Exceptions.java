@@ -67,7 +67,7 @@ final class Exceptions {
         long savedRip = core.rip;
         int savedCpl = core.cpl;
         boolean done = false;
-        core.devices.absent = true;
+        core.devices.delivery = true;
         try {
             if (!core.isProtected()) {
                 real(vector);
@@ -78,7 +78,7 @@ final class Exceptions {
             }
             done = true;
         } finally {
-            core.devices.absent = false;
+            core.devices.delivery = false;
             if (!done) {
                 s.cs().set(savedCs);
                 s.ss().set(savedSs);

@@ -60,6 +60,7 @@ final class Ioctl {
     static final int SET_VCPU_EVENTS = 0x4040aea0;
     static final int GET_DEBUGREGS = 0x8080aea1;
     static final int SET_DEBUGREGS = 0x4080aea2;
+    static final int SET_NR_MMU_PAGES = 0x0000ae44;
     static final int GET_TSC_KHZ = 0x0000aea3;
     static final int SET_TSC_KHZ = 0x0000aea2;
     static final int PRE_FAULT_MEMORY = 0xc040aed5;

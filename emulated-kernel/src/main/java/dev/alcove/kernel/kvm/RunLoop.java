@@ -191,6 +191,10 @@ final class RunLoop {
             case CpuExit.MemoryFault(long gpa, boolean write, boolean fetch) -> {
                 return vcpu.bus().takeRetry() ? 1 : vcpu.bus().reportFault();
             }
+            case CpuExit.DeliveryToDevice(long gpa) -> {
+                run.deliveryError(gpa);
+                return 0;
+            }
             case CpuExit.Shutdown() -> {
                 run.exit(RunPage.EXIT_SHUTDOWN);
                 return 0;

@@ -32,6 +32,12 @@ final class RunPage {
     /** KVM_INTERNAL_ERROR_EMULATION. */
     static final int EMULATION = 1;
 
+    /** KVM_INTERNAL_ERROR_DELIVERY_EV. */
+    static final int DELIVERY = 3;
+
+    /** Exit reason of an access to device space (Intel SDM appendix C). */
+    private static final long EPT_MISCONFIGURATION = 49;
+
     /** KVM_INTERNAL_ERROR_UNEXPECTED_EXIT_REASON. */
     static final int UNEXPECTED_EXIT = 4;
 
@@ -165,6 +171,19 @@ final class RunPage {
         kvm_run.fail_entry.hardware_entry_failure_reason(fail, reason);
         kvm_run.fail_entry.cpu(fail, 0);
         exit(EXIT_FAIL_ENTRY);
+    }
+
+    /** KVM_EXIT_INTERNAL_ERROR of an event whose delivery has met device space. */
+    void deliveryError(long gpa) {
+        MemorySegment failure = kvm_run.internal(run);
+        kvm_run.internal.suberror(failure, DELIVERY);
+        kvm_run.internal.ndata(failure, 5);
+        kvm_run.internal.data(failure, 0, 0);
+        kvm_run.internal.data(failure, 1, EPT_MISCONFIGURATION);
+        kvm_run.internal.data(failure, 2, 0);
+        kvm_run.internal.data(failure, 3, gpa);
+        kvm_run.internal.data(failure, 4, 0);
+        exit(EXIT_INTERNAL_ERROR);
     }
 
     /** KVM_EXIT_INTERNAL_ERROR with the bytes of the instruction, as far as they are known. */

@@ -26,6 +26,9 @@ final class VmFile extends OpenFile {
     /** Highest address of the three pages of KVM_SET_TSS_ADDR. */
     private static final long LAST_TSS = 0xffffffffL - 3 * Linux.PAGE_SIZE + 1;
 
+    /** KVM_MIN_ALLOC_MMU_PAGES. */
+    private static final long LEAST_MMU_PAGES = 64;
+
     private final Vm vm;
     private final long inode;
 
@@ -55,6 +58,10 @@ final class VmFile extends OpenFile {
             case Ioctl.SET_MEMORY_ATTRIBUTES -> setAttributes(task, argument);
             case Ioctl.GET_DIRTY_LOG -> DirtyLogs.get(vm, task, argument);
             case Ioctl.CLEAR_DIRTY_LOG -> DirtyLogs.clear(vm, task, argument);
+            // There are no shadow pages to limit.
+            case Ioctl.SET_NR_MMU_PAGES -> Long.compareUnsigned(argument, LEAST_MMU_PAGES) < 0 ? -Errno.EINVAL : 0;
+            case Ioctl.GET_TSC_KHZ -> Kvm.TSC_KHZ;
+            case Ioctl.SET_TSC_KHZ -> argument == 0 || argument == Kvm.TSC_KHZ ? 0 : -Errno.EINVAL;
             case Ioctl.SET_TSS_ADDR -> Long.compareUnsigned(argument, LAST_TSS) > 0 ? -Errno.EINVAL : 0;
             case Ioctl.SET_IDENTITY_MAP_ADDR -> setIdentityMap(task, argument);
             case Ioctl.SET_BOOT_CPU_ID -> setBootCpu(argument);

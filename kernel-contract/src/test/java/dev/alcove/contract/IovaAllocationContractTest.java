@@ -133,7 +133,7 @@ final class IovaAllocationContractTest {
         try (IommufdClient it = new IommufdClient(kernel)) {
             long ioas = ok(it.ioas());
             ok(it.map(ioas, ALL, 0, Long.MAX_VALUE - 1, PAGE));
-            ok(it.map(ioas, ALL, 0, Long.MAX_VALUE - PAGE, PAGE + Long.MAX_VALUE - 1));
+            ok(it.map(ioas, ALL, 0, Long.MAX_VALUE - PAGE, Long.MIN_VALUE + PAGE - 2));
             fails(Errno.ENOSPC, it.map(ioas, ANY, 0, MIB, 0));
         }
     }

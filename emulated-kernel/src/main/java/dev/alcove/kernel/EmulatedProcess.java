@@ -248,7 +248,8 @@ public final class EmulatedProcess implements Syscalls, AutoCloseable {
     }
 
     private MemoryFile memoryFile(long size, int seals) {
-        return new MemoryFile(kernel.memory(), size, seals, kernel.vfs().nextInode());
+        int largestFolio = kernel.profile().shmemLargeFolios() ? 2 << 20 : Linux.PAGE_SIZE;
+        return new MemoryFile(kernel.memory(), size, seals, kernel.vfs().nextInode(), largestFolio);
     }
 
     @Override

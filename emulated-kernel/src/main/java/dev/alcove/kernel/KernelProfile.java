@@ -11,6 +11,8 @@ package dev.alcove.kernel;
  *     of EEXIST (before 7.2)
  * @param ioasMapFile whether IOMMU_IOAS_MAP_FILE exists (6.13)
  * @param changeProcess whether IOMMU_IOAS_CHANGE_PROCESS exists (6.14)
+ * @param shmemLargeFolios whether a write to a memfd goes in steps of 2 MiB and not of a page, so that one across a
+ *     sealed end fails as a whole (after 6.18)
  * @param vfioDmaBuf whether VFIO exports dma-bufs and iommufd imports them (6.19)
  */
 public record KernelProfile(
@@ -20,6 +22,7 @@ public record KernelProfile(
         boolean guestMemfdOldBinding,
         boolean ioasMapFile,
         boolean changeProcess,
+        boolean shmemLargeFolios,
         boolean vfioDmaBuf) {
     /** Whether the release is at least {@code major.minor}. */
     public boolean atLeast(int major, int minor) {
@@ -31,16 +34,16 @@ public record KernelProfile(
 
     /** Debian 12's backport kernel. */
     public static KernelProfile linux6_12() {
-        return new KernelProfile("6.12.0-alcove", false, false, true, false, false, false);
+        return new KernelProfile("6.12.0-alcove", false, false, true, false, false, false, false);
     }
 
     /** The long-term release that first mapped guest_memfd. */
     public static KernelProfile linux6_18() {
-        return new KernelProfile("6.18.0-alcove", true, true, true, true, true, false);
+        return new KernelProfile("6.18.0-alcove", true, true, true, true, true, false, false);
     }
 
     /** The newest release; the default. */
     public static KernelProfile linux7_2() {
-        return new KernelProfile("7.2.0-alcove", true, true, false, true, true, true);
+        return new KernelProfile("7.2.0-alcove", true, true, false, true, true, true, true);
     }
 }

@@ -81,6 +81,18 @@ public final class KernelUnderTest implements AutoCloseable {
         return new KernelUnderTest(realName(), new HostSyscalls(), List::of);
     }
 
+    /** A fresh emulated machine of the release that the real kernel has, or of the next older one that there is. */
+    static KernelUnderTest emulatedLikeReal() {
+        try (KernelUnderTest real = host()) {
+            return emulated(EMULATED.reversed().stream()
+                    .filter(profile -> {
+                        String[] release = majorMinor(profile.release()).split("\\.", -1);
+                        return !KvmMachine.before(real.sys(), Integer.parseInt(release[0]), Integer.parseInt(release[1]));
+                    })
+                    .findFirst().orElse(EMULATED.getFirst()));
+        }
+    }
+
     /** A fresh emulated machine with one process of root's. */
     static KernelUnderTest emulated(KernelProfile profile) {
         EmulatedKernel kernel = new EmulatedKernel(profile, new HostSyscalls());

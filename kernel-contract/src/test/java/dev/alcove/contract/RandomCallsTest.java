@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 package dev.alcove.contract;
 
-import dev.alcove.kernel.KernelProfile;
 import dev.alcove.sys.Errno;
 import dev.alcove.sys.Linux;
 import dev.alcove.sys.Syscalls;
@@ -248,7 +247,7 @@ final class RandomCallsTest {
             host = new Run(kernel.sys(), seed, arena).run();
         }
         try (Arena arena = Arena.ofConfined();
-                KernelUnderTest kernel = KernelUnderTest.emulated(KernelProfile.linux7_2())) {
+                KernelUnderTest kernel = KernelUnderTest.emulatedLikeReal()) {
             emulated = new Run(kernel.sys(), seed, arena).run();
         }
         for (int i = 0; i < host.size(); i++) {

@@ -30,6 +30,7 @@ public final class MemoryFile extends OpenFile {
     private final PhysicalMemory memory;
     private final PageStore store;
     private final long inode;
+    private final long largestFolio;
     private final Runnable afterRelease;
     private final ReentrantReadWriteLock lock = new ReentrantReadWriteLock();
     private long size;
@@ -39,13 +40,15 @@ public final class MemoryFile extends OpenFile {
     /**
      * @param size bytes
      * @param seals F_SEAL_ bits; with F_SEAL_SEAL none can be added
+     * @param largestFolio bytes that a write takes in one step; a power of two, a page at least
      */
-    public MemoryFile(PhysicalMemory memory, long size, int seals, long inode) {
+    public MemoryFile(PhysicalMemory memory, long size, int seals, long inode, long largestFolio) {
         super(Linux.O_RDWR | Linux.O_LARGEFILE);
         this.memory = memory;
         this.size = size;
         this.seals = seals;
         this.inode = inode;
+        this.largestFolio = largestFolio;
         this.store = new PageStore(memory, pages(size), true);
         this.afterRelease = () -> {};
     }
@@ -63,6 +66,7 @@ public final class MemoryFile extends OpenFile {
         this.size = size;
         this.seals = F_SEAL_SEAL;
         this.inode = 0;
+        this.largestFolio = PAGE;
         this.store = store;
         this.afterRelease = afterRelease;
     }
@@ -168,7 +172,8 @@ public final class MemoryFile extends OpenFile {
         while (done < length) {
             long at = offset + done;
             long piece = Math.min(length - done, PAGE - (at & PAGE - 1));
-            if ((seals & NO_WRITING) != 0 || ((seals & F_SEAL_GROW) != 0 && at + piece > size)) {
+            long step = Math.min(length - done, largestFolio - (at & largestFolio - 1));
+            if ((seals & NO_WRITING) != 0 || ((seals & F_SEAL_GROW) != 0 && at + step > size)) {
                 return done > 0 ? done : -Errno.EPERM;
             }
             if (at + piece > size) {

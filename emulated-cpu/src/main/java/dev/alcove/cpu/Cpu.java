@@ -90,12 +90,14 @@ public final class Cpu {
             core.devices.begin(solo);
             interpreter.run(block);
             core.devices.done();
+            core.mmu.emulate(false);
             if (trap && core.exit == null && !core.devices.hasWrites()) {
                 core.state.dr[6] |= 0x4000;
                 throw core.fault(Fault.DB, -1);
             }
         } catch (Fault f) {
             core.devices.done();
+            core.mmu.emulate(false);
             return fault(f);
         } catch (Leave leave) {
             core.shadow = shadow;
@@ -121,6 +123,9 @@ public final class Cpu {
             }
             return null;
         }
+        if (!core.devices.awaiting()) {
+            core.mmu.emulate(false);
+        }
         if (exit instanceof CpuExit.InternalError e) {
             return new CpuExit.InternalError(e.message() + " at 0x" + Long.toHexString(core.rip), bytes());
         }
@@ -142,6 +147,7 @@ public final class Cpu {
 
     /** An event stays pending until its delivery is complete. */
     private boolean deliverEvent() {
+        core.mmu.emulate(false);
         boolean alive = core.exceptions.raise(event & 255, eventError);
         event = NO_EVENT;
         return alive;
@@ -261,6 +267,7 @@ public final class Cpu {
             core.rip = s.rip;
             core.shadow = false;
             core.devices.reset();
+            core.mmu.emulate(false);
         }
         core.flags.set(s.rflags);
         core.cpl = (s.cr0 & Core.CR0_PE) == 0 ? 0 : s.ss().dpl;

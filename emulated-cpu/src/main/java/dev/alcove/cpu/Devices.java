@@ -5,7 +5,7 @@ import java.util.Arrays;
 import org.jspecify.annotations.Nullable;
 
 /**
- * Accesses to device registers and ports by the current instruction.
+ * Accesses to device registers and ports by the current instruction, and to memory by one that is emulated.
  *
  * <p>Only an instruction in a block of its own may do them. A read that nobody on the bus answers leaves
  * {@link Cpu#run}; the instruction is then executed again, and all reads it has already done are answered from
@@ -62,6 +62,11 @@ final class Devices {
         }
     }
 
+    /** Whether a read waits for {@link #complete}. */
+    boolean awaiting() {
+        return awaited != 0;
+    }
+
     private void answer(long source, long value) {
         if (answered == answers.length) {
             answers = Arrays.copyOf(answers, answered * 2);
@@ -112,7 +117,7 @@ final class Devices {
         if (replayed < answered) {
             return answers[replayed++];
         }
-        if (!core.bus.mmioRead(gpa, size, box)) {
+        if (!core.bus.memoryRead(gpa, size, box) && !core.bus.mmioRead(gpa, size, box)) {
             awaited = size;
             awaitedFrom = gpa;
             throw core.leave(new CpuExit.Mmio(false, gpa, size, 0));
@@ -127,7 +132,9 @@ final class Devices {
         }
         require();
         long v = size == 8 ? value : value & ((1L << (size * 8)) - 1);
-        if (hasWrites() || !core.bus.mmioWrite(gpa, size, v)) {
+        if (core.bus.memoryWrite(gpa, size, v)) {
+            core.codeChanged();
+        } else if (!core.bus.mmioWrite(gpa, size, v)) {
             queue(new CpuExit.Mmio(true, gpa, size, v));
         }
     }

@@ -4,6 +4,10 @@ package dev.alcove.cpu;
 /**
  * What lies outside the processor: guest physical memory, device registers, ports, model specific registers.
  *
+ * <p>An instruction that reads or writes a page which is none of memory, or writes one that it may only read, is
+ * <em>emulated</em>, as a hypervisor does: it starts again, and each of its accesses to data, to memory as well, is one
+ * call of {@link #memoryRead} or {@link #memoryWrite}, and where that refuses of {@link #mmioRead} or {@link #mmioWrite}.
+ *
  * <p>All methods are called on the thread that runs the {@link Cpu}.
  */
 public interface GuestBus {
@@ -26,6 +30,38 @@ public interface GuestBus {
      *     or, only for a write, {@link #READ_ONLY}
      */
     long page(long gpa, boolean write);
+
+    /**
+     * Reads memory for an instruction that is emulated.
+     *
+     * @param size 1 to 8 bytes within a page
+     * @param answer element 0 receives the value
+     * @return false where there is no memory that can be read
+     */
+    default boolean memoryRead(long gpa, int size, long[] answer) {
+        long page = page(gpa, false);
+        if (page <= 0) {
+            return false;
+        }
+        long value = 0;
+        for (int i = size - 1; i >= 0; i--) {
+            value = value << 8 | HostMemory.load(page + (gpa & 4095) + i, 1);
+        }
+        answer[0] = value;
+        return true;
+    }
+
+    /** Writes memory for an instruction that is emulated; false where there is none that can be written. */
+    default boolean memoryWrite(long gpa, int size, long value) {
+        long page = page(gpa, true);
+        if (page <= 0) {
+            return false;
+        }
+        for (int i = 0; i < size; i++) {
+            HostMemory.store(page + (gpa & 4095) + i, 1, value >>> (8 * i));
+        }
+        return true;
+    }
 
     /**
      * Reads a device register.

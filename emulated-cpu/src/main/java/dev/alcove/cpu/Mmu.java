@@ -37,6 +37,11 @@ final class Mmu {
     private long[] storeDelta = storeDeltas[0];
     private boolean user;
 
+    /** Whether the instruction is emulated: see {@link GuestBus}. No access meets the TLB then. */
+    private boolean emulated;
+
+    private final long[] empty = new long[SIZE];
+
     /** Guest physical address of the last access that {@link #find} has looked up. */
     private long physical;
 
@@ -46,6 +51,7 @@ final class Mmu {
     Mmu(Core core) {
         this.core = core;
         walker = new PageWalker(core);
+        Arrays.fill(empty, NONE);
         flush();
     }
 
@@ -53,10 +59,18 @@ final class Mmu {
     void user(boolean value) {
         user = value;
         int i = value ? 1 : 0;
-        loadTag = loadTags[i];
-        storeTag = storeTags[i];
+        loadTag = emulated ? empty : loadTags[i];
+        storeTag = emulated ? empty : storeTags[i];
         loadDelta = loadDeltas[i];
         storeDelta = storeDeltas[i];
+    }
+
+    /** From now on every access of data is one that {@link Devices} makes, or none any more. */
+    void emulate(boolean on) {
+        if (emulated != on) {
+            emulated = on;
+            user(user);
+        }
     }
 
     /** Forgets the translations of linear addresses. */
@@ -255,7 +269,7 @@ final class Mmu {
     private long find(long a, int access) {
         long gpa = walker.translate(a, access, user);
         physical = gpa;
-        if (access == READ && core.devices.hasAnswer(gpa)) {
+        if ((emulated && access != FETCH) || (access == READ && core.devices.hasAnswer(gpa))) {
             return 0;
         }
         long page = walker.page(gpa, access == WRITE);
@@ -263,6 +277,11 @@ final class Mmu {
             throw core.leave(new CpuExit.MemoryFault(gpa, access == WRITE, access == FETCH));
         }
         if (page <= 0) {
+            if (access != FETCH && !core.devices.absent) {
+                core.devices.require();
+                emulate(true);
+                throw core.leave(null); // from its start again
+            }
             return 0;
         }
         int i = (int) (a >>> 12) & MASK;

@@ -53,6 +53,8 @@ public final class Linux {
     public static final int MADV_DONTFORK = 10;
     public static final int MADV_HUGEPAGE = 14;
     public static final int MADV_NOHUGEPAGE = 15;
+    public static final int MADV_POPULATE_READ = 22;
+    public static final int MADV_POPULATE_WRITE = 23;
     public static final int MADV_COLLAPSE = 25;
 
     public static final int FALLOC_FL_KEEP_SIZE = 1;

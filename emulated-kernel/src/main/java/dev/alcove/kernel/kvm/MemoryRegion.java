@@ -146,6 +146,9 @@ record MemoryRegion(int slot, int flags, long gpa, long size, long userspaceAddr
             if (gmem != null) {
                 gmem.unbind(fresh);
             }
+            if (old != null) {
+                slots.advance(); // the old slot was taken out, and is put back
+            }
             return -Errno.EINVAL;
         }
         if ((flags & Memslot.LOG_DIRTY) != 0) {

@@ -18,6 +18,8 @@ final class Memslots {
 
     private final TreeMap<Integer, Memslot> byId = new TreeMap<>();
 
+    private volatile int generation;
+
     /** The slot that holds a guest frame, or null. */
     @Nullable Memslot find(long gfn) {
         Map.Entry<Long, Memslot> entry = byFrame.floorEntry(gfn);
@@ -51,12 +53,25 @@ final class Memslots {
         return false;
     }
 
+    /** Advances with each change. */
+    int generation() {
+        return generation;
+    }
+
+    /** Begins a new generation; so do {@link #add} and {@link #remove}. */
+    @SuppressWarnings("NonAtomicVolatileUpdate") // one writer at a time
+    void advance() {
+        generation++;
+    }
+
     void add(Memslot slot) {
+        advance();
         byId.put(slot.id, slot);
         byFrame.put(slot.baseGfn, slot);
     }
 
     void remove(Memslot slot) {
+        advance();
         byId.remove(slot.id);
         byFrame.remove(slot.baseGfn);
     }

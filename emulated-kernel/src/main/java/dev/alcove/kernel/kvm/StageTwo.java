@@ -9,6 +9,8 @@ import dev.alcove.kernel.mm.PhysicalMemory;
 import dev.alcove.sys.Errno;
 import java.util.ArrayList;
 import java.util.List;
+import java.util.Map;
+import java.util.concurrent.ConcurrentHashMap;
 import java.util.concurrent.CopyOnWriteArrayList;
 import java.util.concurrent.atomic.AtomicLong;
 import java.util.concurrent.locks.Condition;
@@ -48,6 +50,13 @@ final class StageTwo {
     private final ReentrantLock mmuLock = new ReentrantLock();
     private final Condition idle = mmuLock.newCondition();
 
+    /**
+     * Entries that say there is no memory (MMIO SPTEs), by guest frame: the generation of the memslots that this is true
+     * of. No invalidation takes them away, a change of an attribute neither; only an entry for memory does. In machines
+     * without private memory nobody could tell, and there are none.
+     */
+    private final Map<Long, Integer> deviceEntries = new ConcurrentHashMap<>();
+
     /** Invalidations that have started and not ended, and the hull of their ranges. Guarded by the mmu lock. */
     private int inProgress;
 
@@ -80,18 +89,56 @@ final class StageTwo {
         return slot == null || vm.isPrivate(gpa >>> 12) ? -1 : slot.hva(gpa >>> 12) | (gpa & 4095);
     }
 
+    /** The user address behind a guest address, or -1 where there is no slot, or one that is not to be written. */
+    long userAddress(long gpa, boolean write) {
+        Memslot slot = slots.find(gpa >>> 12);
+        return slot == null || (write && slot.readOnly()) ? -1 : slot.hva(gpa >>> 12) | (gpa & 4095);
+    }
+
+    /** Notes a write that the kernel has made for the guest. */
+    void markDirty(long gfn) {
+        mmuLock.lock();
+        try {
+            Memslot slot = slots.find(gfn);
+            if (slot != null) {
+                slot.markDirty(gfn);
+            }
+        } finally {
+            mmuLock.unlock();
+        }
+    }
+
     /**
      * Resolves a guest page for a vCPU that is outside guest mode.
      *
      * @return what {@link GuestBus#page} answers
      */
     long fault(VcpuBus bus, long gfn, boolean write) {
+        Integer known = deviceEntries.get(gfn);
+        if (known != null && known == slots.generation()) {
+            return GuestBus.MMIO;
+        }
+        return fault(bus, gfn, write, known == null);
+    }
+
+    /** @param mayBePrivate whether the access is private where the page is; one through a device entry never is */
+    private long fault(VcpuBus bus, long gfn, boolean write, boolean mayBePrivate) {
         while (true) {
             long snapshot = awaitQuiet(gfn);
             boolean isPrivate = vm.isPrivate(gfn);
+            if (isPrivate && !mayBePrivate) {
+                return bus.memoryFault(gfn, false, Errno.EFAULT);
+            }
+            int generation = slots.generation();
             Memslot slot = slots.find(gfn);
             if (slot == null) {
-                return isPrivate ? bus.memoryFault(gfn, true, Errno.EFAULT) : GuestBus.MMIO;
+                if (isPrivate) {
+                    return bus.memoryFault(gfn, true, Errno.EFAULT);
+                }
+                if (vm.hasPrivateMemory()) {
+                    deviceEntries.put(gfn, generation);
+                }
+                return GuestBus.MMIO;
             }
             long pfn;
             long bits = write ? Memslot.WRITABLE : 0;
@@ -151,6 +198,7 @@ final class StageTwo {
                 return false;
             }
             slot.enter(gfn, entry);
+            deviceEntries.remove(gfn);
             if (write) {
                 slot.markDirty(gfn);
             }
@@ -162,7 +210,7 @@ final class StageTwo {
 
     /** Resolves a page ahead of an access (KVM_PRE_FAULT_MEMORY); 0 or a negated errno. */
     int preFault(VcpuBus bus, long gfn) {
-        long page = fault(bus, gfn, false);
+        long page = fault(bus, gfn, false, true);
         if (page == GuestBus.BLOCKED) {
             return bus.reportFault();
         }

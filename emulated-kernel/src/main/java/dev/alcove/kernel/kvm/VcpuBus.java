@@ -5,6 +5,7 @@ import dev.alcove.cpu.Cpu;
 import dev.alcove.cpu.GuestBus;
 import dev.alcove.kernel.mm.DevicePage;
 import dev.alcove.sys.Errno;
+import java.lang.foreign.MemorySegment;
 import org.jspecify.annotations.Nullable;
 
 /**
@@ -30,6 +31,7 @@ final class VcpuBus implements GuestBus {
 
     private @Nullable Fault fault;
     private boolean retry;
+    private final long[] word = new long[1];
 
     VcpuBus(Vm vm, Vcpu vcpu, GuestMode mode) {
         this.vm = vm;
@@ -98,6 +100,37 @@ final class VcpuBus implements GuestBus {
         boolean was = retry;
         retry = false;
         return was;
+    }
+
+    /** As the kernel's emulator does: through the user's mapping of the slot, whatever the guest's own path would be. */
+    @Override
+    public boolean memoryRead(long gpa, int size, long[] answer) {
+        long address = stageTwo.userAddress(gpa, false);
+        if (address == -1) {
+            return false;
+        }
+        mode.leave();
+        word[0] = 0;
+        boolean read = vm.mm().copyIn(address, MemorySegment.ofArray(word).asSlice(0, size)) == 0;
+        resume();
+        answer[0] = word[0];
+        return read;
+    }
+
+    @Override
+    public boolean memoryWrite(long gpa, int size, long value) {
+        long address = stageTwo.userAddress(gpa, true);
+        if (address == -1) {
+            return false;
+        }
+        mode.leave();
+        word[0] = value;
+        boolean written = vm.mm().copyOut(address, MemorySegment.ofArray(word).asSlice(0, size)) == 0;
+        if (written) {
+            stageTwo.markDirty(gpa >>> 12);
+        }
+        resume();
+        return written;
     }
 
     @Override

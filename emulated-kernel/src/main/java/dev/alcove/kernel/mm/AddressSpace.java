@@ -219,6 +219,9 @@ public final class AddressSpace extends Mm {
      * @return 0, or a negated errno; {@code -ENOMEM} when a part is not mapped, after the rest was done
      */
     public int advise(long address, long length, int advice, Remover remover) {
+        if (advice == Linux.MADV_POPULATE_READ || advice == Linux.MADV_POPULATE_WRITE) {
+            return populate(address, length, advice == Linux.MADV_POPULATE_WRITE);
+        }
         int answer = 0;
         long covered = address;
         List<Vma> removed = new ArrayList<>();
@@ -246,6 +249,31 @@ public final class AddressSpace extends Mm {
             answer = error != 0 ? error : answer;
         }
         return covered < address + length ? -Errno.ENOMEM : answer;
+    }
+
+    /** Faults pages in, one after the other, until one cannot be had. */
+    private int populate(long address, long length, boolean write) {
+        lock.readLock().lock();
+        try {
+            for (long at = address; at < address + length; at += PAGE) {
+                Map.Entry<Long, Vma> entry = vmas.floorEntry(at);
+                if (entry == null || at >= entry.getValue().end()) {
+                    return -Errno.ENOMEM;
+                }
+                Vma vma = entry.getValue();
+                int right = write ? Linux.PROT_WRITE : Linux.PROT_READ;
+                if (vma.store() == null || (vma.protection() & right) == 0) {
+                    return -Errno.EINVAL;
+                }
+                long frame = frame(at, write);
+                if (frame < 0) {
+                    return (int) frame;
+                }
+            }
+            return 0;
+        } finally {
+            lock.readLock().unlock();
+        }
     }
 
     private int advise(Vma part, int advice, List<Vma> removed) {

@@ -89,18 +89,12 @@ class DevicesTest {
         try (Machine m = machine("488903 488b0b f4")) {
             m.gpr(3, DEVICE + 0xffd);
             m.gpr(0, 0x8877665544332211L);
-            mmio(m, true, DEVICE + 0xffd, 2, 0x2211);
-            mmio(m, true, DEVICE + 0xfff, 1, 0x33);
-            mmio(m, true, DEVICE + 0x1000, 4, 0x77665544);
-            mmio(m, true, DEVICE + 0x1004, 1, 0x88);
-            mmio(m, false, DEVICE + 0xffd, 2, 0);
-            m.cpu.completeRead(0x0201);
-            mmio(m, false, DEVICE + 0xfff, 1, 0);
-            m.cpu.completeRead(0x03);
-            mmio(m, false, DEVICE + 0x1000, 4, 0);
-            m.cpu.completeRead(0x07060504);
-            mmio(m, false, DEVICE + 0x1004, 1, 0);
-            m.cpu.completeRead(0x08);
+            mmio(m, true, DEVICE + 0xffd, 3, 0x332211);
+            mmio(m, true, DEVICE + 0x1000, 5, 0x8877665544L);
+            mmio(m, false, DEVICE + 0xffd, 3, 0);
+            m.cpu.completeRead(0x030201);
+            mmio(m, false, DEVICE + 0x1000, 5, 0);
+            m.cpu.completeRead(0x0807060504L);
             assertInstanceOf(CpuExit.Halt.class, m.cpu.run());
             assertEquals(0x0807060504030201L, m.gpr(1));
         }

@@ -380,11 +380,18 @@ public final class EmulatedProcess implements Syscalls, AutoCloseable {
         ThreadTask task = enter(null);
         try {
             return group.mm().advise(address, rounded, advice, (owner, offset, bytes) -> owner instanceof OpenFile file
-                    ? file.fallocate(task, Linux.FALLOC_FL_PUNCH_HOLE | Linux.FALLOC_FL_KEEP_SIZE, offset, bytes)
+                    ? remove(task, file, offset, bytes)
                     : -Errno.EINVAL);
         } finally {
             task.leave();
         }
+    }
+
+    /** MADV_REMOVE looks at how the file was opened, not at how it is mapped. */
+    private static int remove(Task task, OpenFile file, long offset, long bytes) {
+        return file.writable()
+                ? file.fallocate(task, Linux.FALLOC_FL_PUNCH_HOLE | Linux.FALLOC_FL_KEEP_SIZE, offset, bytes)
+                : -Errno.EACCES;
     }
 
     // The process.

@@ -91,7 +91,7 @@ final class KvmFile extends OpenFile {
 
     @Override
     public Stat stat() {
-        return new Stat(inode, Stat.S_IFCHR | 0660, 0, 0);
+        return new Stat(inode, Stat.S_IFCHR | 0600, 0, 0);
     }
 
     @Override

@@ -151,11 +151,24 @@ record MemoryRegion(int slot, int flags, long gpa, long size, long userspaceAddr
             }
             return -Errno.EINVAL;
         }
-        if ((flags & Memslot.LOG_DIRTY) != 0) {
-            fresh.startLog(old, (vm.dirtyLogMode() & DirtyLogs.INITIALLY_SET) != 0);
+        boolean allDirty = (vm.dirtyLogMode() & DirtyLogs.INITIALLY_SET) != 0;
+        if (fresh.logs()) {
+            fresh.startLog(old, allDirty);
         }
-        replace(vm, slots, old, fresh);
+        if (old != null && !placed) {
+            changeFlags(vm, slots, old, fresh, fresh.logs() && !allDirty);
+        } else {
+            replace(vm, slots, old, fresh);
+        }
         return 0;
+    }
+
+    /** The guest's path to the pages stays, but for writes that have to be seen from now on. */
+    private static void changeFlags(Vm vm, Memslots slots, Memslot old, Memslot fresh, boolean protect) {
+        vm.stageTwo().succeed(old, fresh, protect);
+        slots.remove(old);
+        slots.add(fresh);
+        vm.stageTwo().flush();
     }
 
     private static void replace(Vm vm, Memslots slots, @Nullable Memslot old, @Nullable Memslot fresh) {

@@ -93,6 +93,11 @@ final class Memslot implements GmemSlot {
         dirty = bits;
     }
 
+    /** Whether it has a dirty log. */
+    boolean logs() {
+        return (flags & LOG_DIRTY) != 0;
+    }
+
     /** Sets the file behind the slot, before anybody sees the slot. */
     void attach(GuestMemfd file) {
         gmem = file;
@@ -194,6 +199,29 @@ final class Memslot implements GmemSlot {
             }
         }
         return found;
+    }
+
+    /**
+     * Makes the entries of guest frames [first, end) read-only, so that the next write is seen; the mmu lock is held.
+     *
+     * @return whether one was not
+     */
+    boolean protect(long first, long end) {
+        boolean found = false;
+        for (long gfn = first; gfn < end; gfn++) {
+            long entry = entry(gfn);
+            if ((entry & WRITABLE) != 0) {
+                enter(gfn, entry & ~WRITABLE);
+                found = true;
+            }
+        }
+        return found;
+    }
+
+    /** Takes the table of the slot that this one replaces in its place; the mmu lock is held. */
+    void adopt(Memslot old) {
+        table = old.table;
+        old.table = null;
     }
 
     /** Notes a write; the mmu lock is held. */

@@ -151,6 +151,12 @@ final class StageTwo {
             } else {
                 pfn = mm.faultIn(slot.hva(gfn), write);
             }
+            boolean logged = write;
+            if (!write && pfn >= 0 && (bits & Memslot.FROM_GMEM) == 0 && slot.logs() && !slot.readOnly()) {
+                // As Linux does: a page that could be written is made writable at once, and counts as written.
+                logged = mm.faultIn(slot.hva(gfn), true) == pfn;
+                bits |= logged ? Memslot.WRITABLE : 0;
+            }
             if (pfn < 0) {
                 if (sequence.get() != snapshot) {
                     continue; // the failure may be the invalidation's doing
@@ -158,7 +164,7 @@ final class StageTwo {
                 return refuse(bus, slot, gfn, isPrivate, (int) -pfn);
             }
             long address = memory.address(pfn);
-            if (enter(slot, gfn, address | bits, write, snapshot)) {
+            if (enter(slot, gfn, address | bits, logged, snapshot)) {
                 return address;
             }
         }
@@ -275,18 +281,36 @@ final class StageTwo {
         invalidateStart(slot, slot.baseGfn, slot.endGfn());
     }
 
-    /** Takes the dirty bitmap of a slot, and its entries, so that the next write is seen. Null without a log. */
-    long @Nullable [] takeDirty(Memslot slot) {
-        long[] bits;
-        boolean zapped;
+    /**
+     * A slot takes another one's place, with its entries.
+     *
+     * @param protect whether the next write to each page has to be seen
+     */
+    void succeed(Memslot old, Memslot fresh, boolean protect) {
         mmuLock.lock();
         try {
-            bits = slot.takeDirty();
-            zapped = slot.zap(slot.baseGfn, slot.endGfn(), false);
+            old.dead = true;
+            fresh.adopt(old);
+            if (protect) {
+                fresh.protect(fresh.baseGfn, fresh.endGfn());
+            }
         } finally {
             mmuLock.unlock();
         }
-        if (zapped) {
+    }
+
+    /** Takes the dirty bitmap of a slot, and protects its pages, so that the next write is seen. Null without a log. */
+    long @Nullable [] takeDirty(Memslot slot) {
+        long[] bits;
+        boolean changed;
+        mmuLock.lock();
+        try {
+            bits = slot.takeDirty();
+            changed = bits != null && slot.protect(slot.baseGfn, slot.endGfn());
+        } finally {
+            mmuLock.unlock();
+        }
+        if (changed) {
             flush();
         }
         return bits;
@@ -304,12 +328,12 @@ final class StageTwo {
     }
 
     /**
-     * Clears bits in the dirty log of a slot, and takes the entries of these pages, so that the next write is seen.
+     * Clears bits in the dirty log of a slot, and protects these pages, so that the next write is seen.
      *
      * @param bits from page {@code 64 * firstWord} on
      */
     void clearDirty(Memslot slot, int firstWord, long[] bits) {
-        boolean zapped = false;
+        boolean changed = false;
         mmuLock.lock();
         try {
             long[] dirty = slot.dirty();
@@ -318,13 +342,13 @@ final class StageTwo {
                 dirty[firstWord + i] ^= cleared;
                 for (; cleared != 0; cleared &= cleared - 1) {
                     long gfn = slot.baseGfn + (firstWord + i) * 64L + Long.numberOfTrailingZeros(cleared);
-                    zapped |= slot.zap(gfn, gfn + 1, false);
+                    changed |= slot.protect(gfn, gfn + 1);
                 }
             }
         } finally {
             mmuLock.unlock();
         }
-        if (zapped) {
+        if (changed) {
             flush();
         }
     }

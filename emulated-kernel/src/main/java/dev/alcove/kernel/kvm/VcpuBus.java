@@ -44,16 +44,15 @@ final class VcpuBus implements GuestBus {
     public long page(long gpa, boolean write) {
         long gfn = gpa >>> 12;
         Memslot slot = last;
-        if (slot == null || !slot.contains(gfn)) {
+        // In guest mode an entry that was just seen cannot go before the next attend.
+        long entry = slot == null || !slot.contains(gfn) ? 0 : slot.entry(gfn);
+        if (entry == 0) {
             slot = vm.slots().find(gfn);
             last = slot;
+            entry = slot == null ? 0 : slot.entry(gfn);
         }
-        if (slot != null) {
-            // In guest mode an entry that was just seen cannot go before the next attend.
-            long entry = slot.entry(gfn);
-            if (entry != 0 && (!write || (entry & Memslot.WRITABLE) != 0)) {
-                return entry & Memslot.ADDRESS;
-            }
+        if (entry != 0 && (!write || (entry & Memslot.WRITABLE) != 0)) {
+            return entry & Memslot.ADDRESS;
         }
         last = null;
         mode.leave();

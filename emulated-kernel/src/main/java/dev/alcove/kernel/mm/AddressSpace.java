@@ -223,6 +223,7 @@ public final class AddressSpace extends Mm {
             return populate(address, length, advice == Linux.MADV_POPULATE_WRITE);
         }
         int answer = 0;
+        int failure = 0;
         long covered = address;
         List<Vma> removed = new ArrayList<>();
         lock();
@@ -233,20 +234,25 @@ public final class AddressSpace extends Mm {
                 }
                 Vma part = vma.part(Math.max(address, vma.start()), Math.min(address + length, vma.end()));
                 covered = part.end();
-                int error = advise(part, advice, removed);
-                if (error != 0) {
-                    return error;
+                failure = advise(part, advice, removed);
+                if (failure != 0) {
+                    break;
                 }
             }
         } finally {
             removed.forEach(part -> part.owner().get());
             unlock();
         }
+        int removal = 0;
         for (Vma part : removed) {
-            int error = remover.remove(
-                    part.owner(), part.offset() << Linux.PAGE_SHIFT, part.pages() << Linux.PAGE_SHIFT);
+            if (removal == 0) {
+                removal = remover.remove(
+                        part.owner(), part.offset() << Linux.PAGE_SHIFT, part.pages() << Linux.PAGE_SHIFT);
+            }
             part.owner().put();
-            answer = error != 0 ? error : answer;
+        }
+        if (removal != 0 || failure != 0) {
+            return removal != 0 ? removal : failure;
         }
         return covered < address + length ? -Errno.ENOMEM : answer;
     }
@@ -262,10 +268,10 @@ public final class AddressSpace extends Mm {
                 }
                 Vma vma = entry.getValue();
                 int right = write ? Linux.PROT_WRITE : Linux.PROT_READ;
-                if (vma.store() == null || (vma.protection() & right) == 0) {
+                if (vma.store() == null || vma.store().pfnMap() || (vma.protection() & right) == 0) {
                     return -Errno.EINVAL;
                 }
-                long frame = frame(at, write);
+                long frame = frame(at, write, false);
                 if (frame < 0) {
                     return (int) frame;
                 }
@@ -295,7 +301,7 @@ public final class AddressSpace extends Mm {
                 if (part.store() == null || anonymous) {
                     return -Errno.EINVAL;
                 }
-                if (!part.writable()) {
+                if (!part.shared()) {
                     return -Errno.EACCES;
                 }
                 removed.add(part);

@@ -92,7 +92,7 @@ final class KvmDraws implements Supplier<Op> {
 
     private long slot() {
         return draw.oneIn(40)
-                ? draw.of(KvmGuests.CODE_SLOT, 31, 32763, 32764, 32767, 0x10000, 0x10001, 0x20000, 0x7fff0000, 0xffff_ffffL)
+                ? draw.of(31, 32763, 32764, 32767, 0x10000, 0x10001, 0x20000, 0x7fff0000, 0xffff_ffffL)
                 : draw.below(SLOTS);
     }
 

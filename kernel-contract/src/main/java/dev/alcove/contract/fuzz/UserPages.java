@@ -35,6 +35,9 @@ public final class UserPages implements AutoCloseable {
     /** PROT_ bits of each page; -1 where nothing is mapped. */
     private final int[] protection;
 
+    /** Which pages are private memory that may be written. */
+    private final boolean[] owned;
+
     /** How many wild addresses there are: -1 to -{@value}. */
     public static final int WILD_ADDRESSES = 8;
 
@@ -43,6 +46,7 @@ public final class UserPages implements AutoCloseable {
         this.syscalls = syscalls;
         this.pages = pages;
         this.protection = new int[pages];
+        this.owned = new boolean[pages];
         int flags = Linux.MAP_PRIVATE | Linux.MAP_ANONYMOUS | Linux.MAP_NORESERVE;
         base = syscalls.mmap(HINT, (long) pages * PAGE, Linux.PROT_NONE, flags, -1, 0);
         if (Linux.isError(base)) {
@@ -79,10 +83,25 @@ public final class UserPages implements AutoCloseable {
         if (Linux.isError(answer)) {
             return (int) answer;
         }
-        for (long i = at; i < at + count; i++) {
-            this.protection[(int) i] = protection;
+        boolean own = (flags & Linux.MAP_PRIVATE) != 0 && (flags & Linux.MAP_ANONYMOUS) != 0;
+        for (int i = (int) at; i < at + count; i++) {
+            this.protection[i] = protection;
+            owned[i] = own && (protection & Linux.PROT_WRITE) != 0;
         }
+        own(at, count);
         return 0;
+    }
+
+    /**
+     * Writes a zero to pages of private memory. Before the first write they are all one page of zeroes, and which ones
+     * are still shows in KVM's dirty logs, while no emulation can know that an access was only a read.
+     */
+    private void own(long page, long count) {
+        for (int i = (int) page; i < page + count; i++) {
+            if (owned[i]) {
+                access(base + (long) i * PAGE, true, 0);
+            }
+        }
     }
 
     /** munmap(2) of whole pages, as far as they are in the range. */
@@ -91,6 +110,7 @@ public final class UserPages implements AutoCloseable {
         long end = Math.min(pages, at + count);
         for (long i = at; i < end; i++) {
             protection[(int) i] = -1;
+            owned[(int) i] = false;
         }
         return syscalls.munmap(base + at * PAGE, Math.max(0, end - at) * PAGE);
     }
@@ -98,7 +118,12 @@ public final class UserPages implements AutoCloseable {
     /** madvise(2) of whole pages, as far as they are in the range. */
     public int advise(long page, long count, int advice) {
         long at = Math.floorMod(page, (long) pages);
-        return syscalls.madvise(base + at * PAGE, Math.max(0, Math.min(pages - at, count)) * PAGE, advice);
+        long pagesThere = Math.max(0, Math.min(pages - at, count));
+        int answer = syscalls.madvise(base + at * PAGE, pagesThere * PAGE, advice);
+        if (advice == Linux.MADV_DONTNEED) {
+            own(at, pagesThere);
+        }
+        return answer;
     }
 
     /** Reads a 32-bit word as the user: its value; {@code -EFAULT} where nothing is mapped, {@code -EIO} for SIGBUS. */

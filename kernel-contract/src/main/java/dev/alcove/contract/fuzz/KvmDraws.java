@@ -237,7 +237,7 @@ final class KvmDraws implements Supplier<Op> {
     }
 
     Op guest() {
-        long gpa = draw.oneIn(40) ? draw.of(0x5000_0000, 0xffff_fffcL, 0x3fff_fffeL) : draw.below(44) * PAGE;
+        long gpa = draw.oneIn(40) ? draw.of(0x5000_0000, 0xffff_fffcL, 0x4fff_fffeL) : draw.below(44) * PAGE;
         long within = draw.oneIn(12) ? draw.of(0xffd, 0xffe, 0xfff, 1, 3) : draw.of(0, 0, 0, 4, 8, 0x7fc, 0xff8, 0xffc);
         long from = draw.below(44) * PAGE + draw.of(0, 4, 0xff8);
         return KvmCall.GUEST.op(vcpu(), draw.below(GuestCode.count()), gpa + within, draw.below(1L << 32), from);

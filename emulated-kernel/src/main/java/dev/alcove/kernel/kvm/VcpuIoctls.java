@@ -4,6 +4,7 @@ package dev.alcove.kernel.kvm;
 import dev.alcove.bindings.kvm.kvm_cpuid2;
 import dev.alcove.bindings.kvm.kvm_cpuid_entry2;
 import dev.alcove.bindings.kvm.kvm_debugregs;
+import dev.alcove.bindings.kvm.kvm_enable_cap;
 import dev.alcove.bindings.kvm.kvm_fpu;
 import dev.alcove.bindings.kvm.kvm_interrupt;
 import dev.alcove.bindings.kvm.kvm_lapic_state;
@@ -98,6 +99,8 @@ final class VcpuIoctls {
             case Ioctl.GET_TSC_KHZ -> Kvm.TSC_KHZ;
             case Ioctl.SET_TSC_KHZ -> argument == 0 || argument == Kvm.TSC_KHZ ? 0 : -Errno.EINVAL;
             case Ioctl.PRE_FAULT_MEMORY -> preFault(task, argument);
+            case Ioctl.ENABLE_CAP ->
+                user.copyIn(argument, UserCopy.struct(kvm_enable_cap.sizeof())) != 0 ? -Errno.EFAULT : -Errno.EINVAL;
             default -> -Errno.EINVAL;
         };
     }

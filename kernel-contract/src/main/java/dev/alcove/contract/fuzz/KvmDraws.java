@@ -197,9 +197,11 @@ final class KvmDraws implements Supplier<Op> {
     }
 
     Op attributes() {
-        long size = draw.oneIn(20) ? size() : pages(12);
+        long gpa = gpa();
+        // A real kernel notes the attribute of every single page: no range that is both large and valid.
+        long size = draw.oneIn(20) ? draw.of(0, 1, PAGE - 1, PAGE + 1, gpa == 0 ? 0 : -PAGE) : pages(12);
         long attributes = draw.oneIn(20) ? draw.of(1, 2, 4, 7, 15, 16, -1) : draw.of(0, PRIVATE);
-        return KvmCall.ATTRIBUTES.op(vm(), gpa(), size, attributes, draw.oneIn(40) ? draw.of(1, Long.MIN_VALUE) : 0);
+        return KvmCall.ATTRIBUTES.op(vm(), gpa, size, attributes, draw.oneIn(40) ? draw.of(1, Long.MIN_VALUE) : 0);
     }
 
     Op preFault() {

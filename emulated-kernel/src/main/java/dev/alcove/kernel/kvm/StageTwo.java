@@ -149,13 +149,11 @@ final class StageTwo {
             } else if (write && slot.readOnly()) {
                 return GuestBus.READ_ONLY;
             } else {
+                // As Linux does: what the user could write is made writable for the guest at once, and counts as written.
+                if (slot.logs() && !slot.readOnly() && mm.writableNow(slot.hva(gfn))) {
+                    bits = Memslot.WRITABLE;
+                }
                 pfn = mm.faultIn(slot.hva(gfn), write);
-            }
-            boolean logged = write;
-            if (!write && pfn >= 0 && (bits & Memslot.FROM_GMEM) == 0 && slot.logs() && !slot.readOnly()) {
-                // As Linux does: a page that could be written is made writable at once, and counts as written.
-                logged = mm.faultIn(slot.hva(gfn), true) == pfn;
-                bits |= logged ? Memslot.WRITABLE : 0;
             }
             if (pfn < 0) {
                 if (sequence.get() != snapshot) {
@@ -164,7 +162,7 @@ final class StageTwo {
                 return refuse(bus, slot, gfn, isPrivate, (int) -pfn);
             }
             long address = memory.address(pfn);
-            if (enter(slot, gfn, address | bits, logged, snapshot)) {
+            if (enter(slot, gfn, address | bits, bits == Memslot.WRITABLE, snapshot)) {
                 return address;
             }
         }

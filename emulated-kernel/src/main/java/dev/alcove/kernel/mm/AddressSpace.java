@@ -328,6 +328,25 @@ public final class AddressSpace extends Mm {
         }
     }
 
+    @Override
+    public boolean writableNow(long address) {
+        lock.readLock().lock();
+        try {
+            Map.Entry<Long, Vma> entry = vmas.floorEntry(address);
+            if (entry == null || address >= entry.getValue().end()) {
+                return false;
+            }
+            Vma vma = entry.getValue();
+            PageStore store = vma.store();
+            return store != null
+                    && store.userAccessible()
+                    && vma.allows(true)
+                    && (vma.shared() || store.frameIfPresent(vma.index(address)) >= 0);
+        } finally {
+            lock.readLock().unlock();
+        }
+    }
+
     private long frame(long address, boolean write, boolean pin) {
         Map.Entry<Long, Vma> entry = vmas.floorEntry(address);
         if (entry == null) {

@@ -23,6 +23,14 @@ public abstract class Mm {
      */
     public abstract long faultIn(long address, boolean write);
 
+    /**
+     * Whether a write by the user would go through without a fault: the page is there and may be written. One that was
+     * never touched is not there: Linux shows a page of zeroes to those who only read it.
+     */
+    public boolean writableNow(long address) {
+        return false;
+    }
+
     /** The device registers mapped at a user address, or null when memory or nothing is there. */
     public abstract @Nullable DevicePage deviceAt(long address);
 

@@ -277,7 +277,7 @@ final class Mmu {
             throw core.leave(new CpuExit.MemoryFault(gpa, access == WRITE, access == FETCH));
         }
         if (page <= 0) {
-            if (access != FETCH && !core.devices.absent) {
+            if (access != FETCH && !core.devices.delivery) {
                 core.devices.require();
                 emulate(true);
                 throw core.leave(null); // from its start again

@@ -54,7 +54,7 @@ public final class EmulatedKernel implements AutoCloseable {
         this.allocator = allocator;
         this.memory = new PhysicalMemory(host, frames, allocator);
         subsystems.push(new ProcessFiles(this));
-        subsystems.push(new Udmabuf(memory, vfs));
+        subsystems.push(new Udmabuf(allocator, memory, vfs));
         this.iommu = new Iommu(memory, allocator);
         this.iommufd = new Iommufd(profile, allocator, memory, iommu, vfs);
         subsystems.push(iommufd);

@@ -175,6 +175,23 @@ final class HwptAllocContractTest {
     }
 
     @EveryKernel
+    void aReplaceThatTheDriverRefusesForgetsTheMessageWindow(KernelUnderTest kernel) {
+        try (IommufdClient it = new IommufdClient(kernel)) {
+            int device = it.openDevice();
+            long id = ok(it.bind(device));
+            long ioas = ok(it.ioas());
+            long hwpt = ok(faulting(kernel, it, id, ioas, it.faultQueue().id()));
+            ok(it.attach(device, ioas));
+            assertEquals(4, it.ranges(ioas).length);
+            fails(Errno.ENODEV, it.attach(device, hwpt));
+            assertEquals(2, it.ranges(ioas).length, "both tables carry the same address space");
+            ok(it.detach(device));
+            ok(it.attach(device, ioas));
+            assertEquals(4, it.ranges(ioas).length);
+        }
+    }
+
+    @EveryKernel
     void aNewTableHoldsAllAreasOrNothing(KernelUnderTest kernel) {
         try (IommufdClient it = new IommufdClient(kernel)) {
             long id = ok(it.bind(it.openDevice()));

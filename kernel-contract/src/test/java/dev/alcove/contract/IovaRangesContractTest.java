@@ -184,6 +184,16 @@ final class IovaRangesContractTest {
     }
 
     @EveryKernel
+    void whatIsMappedMayBeAllowed(KernelUnderTest kernel) {
+        try (IommufdClient it = new IommufdClient(kernel)) {
+            long ioas = ok(it.ioas());
+            ok(it.map(ioas, ALL, NOWHERE, 4 * PAGE, MIB));
+            ok(it.allow(ioas, MIB + PAGE, MIB + 8 * PAGE - 1));
+            assertEquals(MIB + 4 * PAGE, it.map(ioas, READ, NOWHERE, PAGE, 0));
+        }
+    }
+
+    @EveryKernel
     void whatIsReservedCannotBeAllowed(KernelUnderTest kernel) {
         try (IommufdClient it = new IommufdClient(kernel)) {
             int device = it.openDevice();

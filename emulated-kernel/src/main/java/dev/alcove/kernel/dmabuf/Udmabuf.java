@@ -10,6 +10,7 @@ import dev.alcove.kernel.file.MemoryFile;
 import dev.alcove.kernel.file.OpenFile;
 import dev.alcove.kernel.file.Stat;
 import dev.alcove.kernel.file.Vfs;
+import dev.alcove.kernel.mm.Allocator;
 import dev.alcove.kernel.mm.PhysicalMemory;
 import dev.alcove.kernel.task.Task;
 import dev.alcove.sys.Errno;
@@ -32,6 +33,7 @@ public final class Udmabuf implements Subsystem {
     private static final int NEEDED_SEALS = MemoryFile.F_SEAL_SHRINK;
     private static final int DENIED_SEALS = MemoryFile.F_SEAL_WRITE | MemoryFile.F_SEAL_FUTURE_WRITE;
 
+    private final Allocator allocator;
     private final PhysicalMemory memory;
     private final Vfs vfs;
 
@@ -39,7 +41,8 @@ public final class Udmabuf implements Subsystem {
     private record Item(int fd, long offset, long size) {}
 
     /** Adds the device. */
-    public Udmabuf(PhysicalMemory memory, Vfs vfs) {
+    public Udmabuf(Allocator allocator, PhysicalMemory memory, Vfs vfs) {
+        this.allocator = allocator;
         this.memory = memory;
         this.vfs = vfs;
         vfs.add(PATH, (task, flags) -> task.install(
@@ -136,6 +139,9 @@ public final class Udmabuf implements Subsystem {
         }
         if (pages == 0) {
             return -Errno.EINVAL;
+        }
+        if (!allocator.charge("udmabuf")) {
+            return -Errno.ENOMEM;
         }
         PinnedFrames frames = new PinnedFrames(memory, (int) pages);
         for (Item item : items) {

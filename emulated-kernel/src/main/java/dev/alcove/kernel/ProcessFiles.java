@@ -8,6 +8,9 @@ import dev.alcove.sys.Linux;
 
 /** /dev/null, and the lines of /proc/self/status that a VMM reads. */
 final class ProcessFiles implements Subsystem {
+    /** CAP_CHECKPOINT_RESTORE. */
+    private static final int LAST_CAPABILITY = 40;
+
     private final Vfs vfs;
 
     ProcessFiles(EmulatedKernel kernel) {
@@ -18,8 +21,12 @@ final class ProcessFiles implements Subsystem {
     }
 
     private static String status(Task task) {
-        return "Tgid:\t%d\nPid:\t%d\nVmLck:\t%8d kB\nVmPin:\t%8d kB\n".formatted(
-                task.tgid(), task.tid(), 4 * task.mm().locked().pages(), 4 * task.mm().pinnedPages());
+        long capabilities = 0;
+        for (int capability = 0; capability <= LAST_CAPABILITY; capability++) {
+            capabilities |= task.capable(capability) ? 1L << capability : 0;
+        }
+        return "Tgid:\t%d\nPid:\t%d\nVmLck:\t%8d kB\nVmPin:\t%8d kB\nCapEff:\t%016x\n".formatted(
+                task.tgid(), task.tid(), 4 * task.mm().locked().pages(), 4 * task.mm().pinnedPages(), capabilities);
     }
 
     @Override

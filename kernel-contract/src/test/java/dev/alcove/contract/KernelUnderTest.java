@@ -5,6 +5,8 @@ import dev.alcove.kernel.EmulatedKernel;
 import dev.alcove.kernel.EmulatedProcess;
 import dev.alcove.kernel.KernelProfile;
 import dev.alcove.kernel.pci.PciAddress;
+import dev.alcove.kernel.task.Credentials;
+import dev.alcove.kernel.task.Task;
 import dev.alcove.sys.Errno;
 import dev.alcove.sys.HostSyscalls;
 import dev.alcove.sys.Linux;
@@ -44,6 +46,15 @@ public final class KernelUnderTest implements AutoCloseable {
     static Stream<KernelUnderTest> all() {
         return Stream.concat(
                 EMULATED.stream().filter(profile -> chosen(emulatedName(profile))).map(KernelUnderTest::emulated),
+                Stream.of("host").filter(KernelUnderTest::chosen).map(real -> host()));
+    }
+
+    /** As {@link #all}, with processes of root's that lack CAP_IPC_LOCK; the real kernel's is as it is. */
+    static Stream<KernelUnderTest> withoutIpcLock() {
+        return Stream.concat(
+                EMULATED.stream()
+                        .filter(profile -> chosen(emulatedName(profile)))
+                        .map(profile -> emulated(profile, new Credentials(0, ~(1L << Task.CAP_IPC_LOCK)))),
                 Stream.of("host").filter(KernelUnderTest::chosen).map(real -> host()));
     }
 
@@ -95,9 +106,13 @@ public final class KernelUnderTest implements AutoCloseable {
 
     /** A fresh emulated machine with one process of root's. */
     static KernelUnderTest emulated(KernelProfile profile) {
+        return emulated(profile, Credentials.root());
+    }
+
+    private static KernelUnderTest emulated(KernelProfile profile, Credentials credentials) {
         EmulatedKernel kernel = new EmulatedKernel(profile, new HostSyscalls());
         kernel.vfioPci().addEdu(new PciAddress(0, 0, 4, 0), 28);
-        EmulatedProcess process = kernel.process();
+        EmulatedProcess process = kernel.process(credentials);
         return new KernelUnderTest(emulatedName(profile), process, () -> {
             process.close();
             List<String> leaks = kernel.leaks();

@@ -5,15 +5,11 @@ import dev.alcove.sys.Errno;
 import dev.alcove.sys.Linux;
 import java.lang.foreign.MemorySegment;
 import java.lang.foreign.ValueLayout;
-import java.nio.charset.StandardCharsets;
-import java.util.regex.Matcher;
-import java.util.regex.Pattern;
 
 import static dev.alcove.contract.Checks.fails;
 import static dev.alcove.contract.Checks.ok;
 import static dev.alcove.contract.IommufdClient.ALL;
 import static org.junit.jupiter.api.Assertions.assertEquals;
-import static org.junit.jupiter.api.Assertions.assertTrue;
 
 /** Pinned memory as a process of root's sees it: VmPin and VmLck in /proc/self/status, in pages. */
 @Surface("memlock")
@@ -21,18 +17,6 @@ final class MemlockContractTest {
     private static final long PAGE = Linux.PAGE_SIZE;
     private static final long MIB = 1 << 20;
     private static final long NOWHERE = 0x10_0000_0000_0000L;
-
-    private static long pages(KernelUnderTest kernel, IommufdClient it, String name) {
-        int file = Checks.fd(kernel.sys().open("/proc/self/status", Linux.O_RDONLY | Linux.O_CLOEXEC, 0));
-        MemorySegment text = it.struct(16 << 10);
-        long length = ok(kernel.sys().read(file, text));
-        ok(kernel.sys().close(file));
-        byte[] bytes = text.asSlice(0, length).toArray(ValueLayout.JAVA_BYTE);
-        Matcher line = Pattern.compile("^" + name + ":\\s+(\\d+) kB$", Pattern.MULTILINE)
-                .matcher(new String(bytes, StandardCharsets.UTF_8));
-        assertTrue(line.find(), name);
-        return Long.parseLong(line.group(1)) / 4;
-    }
 
     /** A device on an address space, and what is pinned beyond what was before. */
     private static final class Pins implements AutoCloseable {
@@ -49,11 +33,11 @@ final class MemlockContractTest {
             device = it.openDevice();
             id = ok(it.bind(device));
             ioas = ok(it.ioas());
-            before = pages(kernel, it, "VmPin");
+            before = ProcessStatus.pages(kernel, "VmPin");
         }
 
         void are(long expected) {
-            assertEquals(expected, pages(kernel, it, "VmPin") - before);
+            assertEquals(expected, ProcessStatus.pages(kernel, "VmPin") - before);
         }
 
         @Override
@@ -228,15 +212,14 @@ final class MemlockContractTest {
 
     @EveryKernel
     void closingEverythingUnpins(KernelUnderTest kernel) {
-        try (IommufdClient outside = new IommufdClient(kernel);
-                Pins pins = new Pins(kernel)) {
-            long before = pages(kernel, outside, "VmPin");
+        try (Pins pins = new Pins(kernel)) {
+            long before = ProcessStatus.pages(kernel, "VmPin");
             ok(pins.it.attach(pins.device, pins.ioas));
             ok(pins.it.map(pins.ioas, ALL, pins.it.memory(16), 16 * PAGE, MIB));
             pins.it.closeContext();
-            assertEquals(16, pages(kernel, outside, "VmPin") - before, "the device keeps it");
+            assertEquals(16, ProcessStatus.pages(kernel, "VmPin") - before, "the device keeps it");
             pins.it.closeFile(pins.device);
-            assertEquals(before, pages(kernel, outside, "VmPin"));
+            assertEquals(before, ProcessStatus.pages(kernel, "VmPin"));
         }
     }
 
@@ -282,11 +265,11 @@ final class MemlockContractTest {
                 ok(it.bind(device));
                 long ioas = ok(it.ioas());
                 ok(it.attach(device, ioas));
-                long pinned = pages(kernel, it, "VmPin");
-                long locked = pages(kernel, it, "VmLck");
+                long pinned = ProcessStatus.pages(kernel, "VmPin");
+                long locked = ProcessStatus.pages(kernel, "VmLck");
                 ok(it.map(ioas, ALL, it.memory(16), 16 * PAGE, MIB));
-                assertEquals(16, pages(kernel, it, "VmPin") - pinned);
-                assertEquals(locked, pages(kernel, it, "VmLck"));
+                assertEquals(16, ProcessStatus.pages(kernel, "VmPin") - pinned);
+                assertEquals(locked, ProcessStatus.pages(kernel, "VmLck"));
             }
         }
     }

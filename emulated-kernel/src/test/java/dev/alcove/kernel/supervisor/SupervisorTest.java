@@ -3,6 +3,7 @@ package dev.alcove.kernel.supervisor;
 
 import dev.alcove.kernel.EmulatedKernel;
 import dev.alcove.kernel.KernelProfile;
+import dev.alcove.kernel.pci.PciAddress;
 import dev.alcove.sys.HostSyscalls;
 import dev.alcove.sys.MissingFeatureException;
 import dev.alcove.sys.SyscallException;
@@ -69,6 +70,7 @@ class SupervisorTest {
     private int run(String command, Path output) throws InterruptedException {
         String line = "exec > " + output + " 2>&1; " + command;
         try (EmulatedKernel kernel = new EmulatedKernel(KernelProfile.linux7_2(), new HostSyscalls())) {
+            kernel.vfioPci().addEdu(new PciAddress(0, 0, 4, 0), 28);
             int status = new Supervisor(kernel, troubles::add)
                     .run(SHELL, List.of("sh", "-c", line), List.of("PATH=" + System.getenv("PATH")));
             assertEquals(List.of(), troubles);
@@ -88,15 +90,24 @@ class SupervisorTest {
     }
 
     @ParameterizedTest
-    @ValueSource(strings = {"iommufd", "lifetime", "kvm"})
+    @ValueSource(strings = {"iommufd", "lifetime", "kvm", "vfio"})
     void clientInC(String name) throws IOException, InterruptedException {
         succeeds(compiled(name).toString());
     }
 
-    /** Memory that the guest is to have becomes shared by itself. */
-    @Test
-    void guestOverPrivateMemory() throws IOException, InterruptedException {
-        succeeds(compiled("kvm") + " private");
+    /** Memory that a guest or a device is to have becomes shared by itself. */
+    @ParameterizedTest
+    @ValueSource(strings = {"kvm", "vfio"})
+    void privateMemory(String name) throws IOException, InterruptedException {
+        succeeds(compiled(name) + " private");
+    }
+
+    /** Seed 3 is killed in the middle. */
+    @ParameterizedTest
+    @ValueSource(ints = {1, 2, 3, 4, 5})
+    void hostileClient(int seed) throws IOException, InterruptedException {
+        int status = run(compiled("hostile") + " " + seed + " 10000", folder.resolve("hostile.txt"));
+        assertEquals(seed % 3 == 0 ? 128 + 9 : 0, status);
     }
 
     @Test

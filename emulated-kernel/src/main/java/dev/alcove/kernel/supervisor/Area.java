@@ -8,6 +8,7 @@ import java.lang.foreign.MemorySegment;
 import org.jspecify.annotations.Nullable;
 
 import static java.lang.foreign.ValueLayout.JAVA_BYTE;
+import static java.lang.foreign.ValueLayout.JAVA_INT;
 import static java.lang.foreign.ValueLayout.JAVA_LONG;
 
 /**
@@ -15,9 +16,11 @@ import static java.lang.foreign.ValueLayout.JAVA_LONG;
  *
  * @param end first address behind it
  * @param offset of {@code start} in the file, in bytes
+ * @param device of the file, as stat(2) has it
  * @param inode of the file; 0 for private anonymous memory
  */
-record Area(long start, long end, boolean readable, boolean writable, boolean shared, long offset, long inode) {
+record Area(
+        long start, long end, boolean readable, boolean writable, boolean shared, long offset, long device, long inode) {
     private static final int PROCMAP_QUERY = 0xC0686611;
     private static final int QUERY_BYTES = 104;
     private static final int READABLE = 1;
@@ -50,6 +53,7 @@ record Area(long start, long end, boolean readable, boolean writable, boolean sh
                     (flags & WRITABLE) != 0,
                     (flags & SHARED) != 0,
                     query.get(JAVA_LONG, 56),
+                    device(query.get(JAVA_INT, 72), query.get(JAVA_INT, 76)),
                     query.get(JAVA_LONG, 64));
         }
     }
@@ -73,6 +77,7 @@ record Area(long start, long end, boolean readable, boolean writable, boolean sh
     private static Area parse(String line) {
         String[] fields = line.split(" +", 6);
         int dash = fields[0].indexOf('-');
+        int colon = fields[3].indexOf(':');
         return new Area(
                 Long.parseUnsignedLong(fields[0].substring(0, dash), 16),
                 Long.parseUnsignedLong(fields[0].substring(dash + 1), 16),
@@ -80,7 +85,14 @@ record Area(long start, long end, boolean readable, boolean writable, boolean sh
                 fields[1].charAt(1) == 'w',
                 fields[1].charAt(3) == 's',
                 Long.parseUnsignedLong(fields[2], 16),
+                device(
+                        Integer.parseInt(fields[3].substring(0, colon), 16),
+                        Integer.parseInt(fields[3].substring(colon + 1), 16)),
                 Long.parseLong(fields[4]));
+    }
+
+    private static long device(int major, int minor) {
+        return (major & 0xfffL) << 8 | minor & 0xffL | (minor & ~0xffL) << 12;
     }
 
     boolean covers(long address) {

@@ -62,6 +62,15 @@ final class ClientFiles {
         return Math.max(0, host.size(fd)) + Linux.PAGE_SIZE - 1 >> Linux.PAGE_SHIFT;
     }
 
+    /** Begins a use of a file that is in use already; null when it is not. */
+    synchronized @Nullable Shared use(Host.Identity identity) {
+        Shared shared = all.get(identity);
+        if (shared != null) {
+            shared.users++;
+        }
+        return shared;
+    }
+
     /**
      * Begins a use of a file.
      *

@@ -19,13 +19,13 @@ import org.jspecify.annotations.Nullable;
 /**
  * The address space of a program. Copies go through the host's kernel. What is to be shared with devices and virtual
  * processors must be a shared mapping: its file's pages then are frames of the emulated machine, the very same memory.
- * Private memory is not; {@link #takeUnshared} tells what was asked for in vain, for {@link Sharing}.
+ * Private memory is not, nor is shared anonymous memory without privilege; {@link #takeUnshared} tells what was asked for in vain, for {@link Sharing}.
  *
  * <p>Thread safe; the files in use are guarded by the monitor.
  */
 final class ClientMemory extends Mm {
     /**
-     * A range of private memory that the emulated kernel wanted to share.
+     * A range of anonymous memory that the emulated kernel wanted to share: private, or shared and out of reach.
      *
      * @param protection of the mapping
      */
@@ -76,22 +76,45 @@ final class ClientMemory extends Mm {
         if (gone) {
             return null;
         }
-        if (!area.shared()) {
-            if (area.inode() == 0 && unshared.get() == null) {
-                unshared.set(wanted(area, from, to));
-            }
-            return null;
+        ClientFiles.Shared shared = area.shared() ? used.get(area.inode()) : null;
+        if (shared != null) {
+            return shared.store();
         }
-        ClientFiles.Shared shared = used.get(area.inode());
-        if (shared == null) {
-            int fd = open(area);
-            shared = fd < 0 ? null : files.use(fd);
-            if (shared == null) {
-                return null;
-            }
+        // Another process may have brought it here.
+        shared = area.shared() ? files.use(new Host.Identity(area.device(), area.inode())) : null;
+        if (shared != null) {
             used.put(area.inode(), shared);
+            return shared.store();
         }
-        return shared.store();
+        int fd = area.shared() ? open(area) : -1;
+        if (fd >= 0) {
+            shared = use(fd);
+            return shared == null ? null : shared.store();
+        }
+        boolean anonymous = area.shared() ? area.device() == host.anonymousDevice() : area.inode() == 0;
+        if (anonymous && unshared.get() == null) {
+            unshared.set(wanted(area, from, to));
+        }
+        return null;
+    }
+
+    /** Begins the use of a file, whose descriptor is taken over. */
+    private ClientFiles.@Nullable Shared use(int fd) {
+        Host.Identity identity = host.identify(fd, "");
+        ClientFiles.Shared shared = files.use(fd);
+        if (shared != null && identity != null) {
+            used.put(identity.inode(), shared);
+        }
+        return shared;
+    }
+
+    /** The program will map this file: it need not be looked for. The descriptor is taken over. */
+    synchronized void expect(int fd) {
+        if (gone) {
+            host.close(fd);
+        } else {
+            use(fd);
+        }
     }
 
     private Unshared wanted(Area area, long from, long to) {
@@ -131,7 +154,7 @@ final class ClientMemory extends Mm {
         return fd;
     }
 
-    /** The private memory that this thread's call wanted to share, once; null when there was none. */
+    /** The memory that this thread's call wanted to share, once; null when there was none. */
     @Nullable Unshared takeUnshared() {
         Unshared taken = unshared.get();
         unshared.remove();

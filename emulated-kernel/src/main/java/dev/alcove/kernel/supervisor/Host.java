@@ -60,6 +60,19 @@ final class Host {
     final HostSyscalls calls = new HostSyscalls();
     final RawSyscalls raw = new RawSyscalls();
     private final ThreadLocal<Scratch> scratch = ThreadLocal.withInitial(Scratch::new);
+    private final long anonymousDevice;
+
+    Host() {
+        int memfd = calls.memfdCreate("alcove", Linux.MFD_CLOEXEC);
+        Identity identity = identify(memfd, "");
+        anonymousDevice = identity == null ? -1 : identity.device();
+        close(memfd);
+    }
+
+    /** Where memfds and shared anonymous memory are. */
+    long anonymousDevice() {
+        return anonymousDevice;
+    }
 
     private static MemorySegment text(Scratch own, String text) {
         own.text.setString(0, text);

@@ -14,7 +14,8 @@ import java.util.stream.Stream;
 import static java.lang.foreign.ValueLayout.JAVA_LONG;
 
 /**
- * Makes private anonymous memory of the program shared, so that a guest or a device can have the very same pages.
+ * Makes anonymous memory of the program a memfd, so that a guest or a device can have the very same pages: private
+ * memory, and shared memory that this side has not the privilege to open.
  *
  * <p>The program's threads are stopped by ptrace(2) while the contents go over to a memfd, and the thread whose call
  * needs the memory is made to map that memfd in its place and to issue its call once more. What changes for the
@@ -67,10 +68,11 @@ final class Sharing {
                     ? copy(client, range)
                     : -1;
             int number = file < 0 ? file : listener.addFile(call.id(), file, -1, true);
-            host.close(file);
             if (number < 0) {
+                host.close(file);
                 return;
             }
+            client.mm().expect(file);
             answered = true;
             listener.answer(call.id(), otherwise);
             Tracee tracee = Tracee.awaitStop(host, own, OWN_PATIENCE_NANOS) ? Tracee.stopped(host, own, arena) : null;

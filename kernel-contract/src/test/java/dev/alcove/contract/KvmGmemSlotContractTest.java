@@ -27,7 +27,7 @@ final class KvmGmemSlotContractTest {
         final int g;
 
         Slots(KernelUnderTest kernel) {
-            m = new KvmMachine(kernel, KvmMachine.DEFAULT).needsGmem(0);
+            m = KvmMachine.withGmem(kernel, 0);
             u = m.memory(32).address();
             g = m.own(m.gmem(8 * PAGE, 0));
         }

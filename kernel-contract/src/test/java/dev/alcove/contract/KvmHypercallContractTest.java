@@ -133,9 +133,11 @@ final class KvmHypercallContractTest {
         try (KvmGuest g = enabled(kernel)) {
             kvm_run.hypercall.ret(kvm_run.hypercall(g.v.run), 77);
             exits(g, RAM, 1, 0);
-            assertEquals(0, kvm_run.hypercall.ret(kvm_run.hypercall(g.v.run)));
+            // Before 6.13 nobody did; user space found what it had left there.
+            int preset = KvmMachine.before(g.m.sys, 6, 13) ? 77 : 0;
+            assertEquals(preset, kvm_run.hypercall.ret(kvm_run.hypercall(g.v.run)));
             g.v.runTo(KvmVcpu.HLT);
-            assertEquals(0, kvm_regs.rax(g.v.regs()));
+            assertEquals(preset, kvm_regs.rax(g.v.regs()));
         }
     }
 
@@ -167,7 +169,7 @@ final class KvmHypercallContractTest {
             memory.set(ValueLayout.JAVA_INT, 0x1000, 0xf4c1010f);
             KvmVcpu v = m.vcpu(0).realMode(0x1000);
             MemorySegment r = v.regs();
-            kvm_regs.rax(r, 0x7_0000_000cL);
+            kvm_regs.rax(r, MAP_GPA_RANGE); // upper bits here confuse Linux before 6.13
             kvm_regs.rbx(r, 0x5_0010_0000L);
             kvm_regs.rcx(r, 0x9_0000_0002L);
             kvm_regs.rdx(r, 0x3_0000_0010L);

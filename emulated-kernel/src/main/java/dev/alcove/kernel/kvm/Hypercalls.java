@@ -22,10 +22,10 @@ final class Hypercalls {
     /**
      * Serves a hypercall: writes the result to RAX, or prepares an exit to user space.
      *
-     * @param exits the hypercalls that leave to user space, by bit (KVM_CAP_EXIT_HYPERCALL)
+     * @param vm which knows the hypercalls that leave to user space (KVM_CAP_EXIT_HYPERCALL)
      * @return whether user space has to answer
      */
-    static boolean serve(CpuState s, long exits, RunPage run) {
+    static boolean serve(CpuState s, Vm vm, RunPage run) {
         boolean longMode = longMode(s);
         long mask = longMode ? -1L : 0xffffffffL;
         long number = s.gpr[0] & mask;
@@ -37,10 +37,10 @@ final class Hypercalls {
             result = -KVM_EPERM;
         } else if (number == VAPIC_POLL_IRQ) {
             result = 0;
-        } else if (number == MAP_GPA_RANGE && (exits & 1 << MAP_GPA_RANGE) != 0) {
+        } else if (number == MAP_GPA_RANGE && (vm.hypercallExits() & 1 << MAP_GPA_RANGE) != 0) {
             long gfn = gpa >>> 12;
             if ((gpa & 4095) == 0 && pages != 0 && Long.compareUnsigned(gfn + pages, gfn) > 0) {
-                run.mapGpaRange(gpa, pages, attributes, longMode);
+                run.mapGpaRange(gpa, pages, attributes, longMode, vm.profile().atLeast(6, 13));
                 return true;
             }
             result = -KVM_EINVAL;

@@ -181,7 +181,7 @@ final class RunLoop {
                 return 1;
             }
             case CpuExit.Hypercall() -> {
-                if (Hypercalls.serve(cpu.state(), vm.hypercallExits(), run)) {
+                if (Hypercalls.serve(cpu.state(), vm, run)) {
                     expect(Pending.HYPERCALL, 8);
                     return 0;
                 }

@@ -140,14 +140,20 @@ final class RunPage {
                 & -1L >>> (64 - size * 8);
     }
 
-    /** KVM_EXIT_HYPERCALL for KVM_HC_MAP_GPA_RANGE. */
-    void mapGpaRange(long gpa, long pages, long attributes, boolean longMode) {
+    /**
+     * KVM_EXIT_HYPERCALL for KVM_HC_MAP_GPA_RANGE.
+     *
+     * @param preset whether the answer is success until user space gives another (since 6.13), and not what is there
+     */
+    void mapGpaRange(long gpa, long pages, long attributes, boolean longMode, boolean preset) {
         MemorySegment hypercall = kvm_run.hypercall(run);
         kvm_run.hypercall.nr(hypercall, Hypercalls.MAP_GPA_RANGE);
         kvm_run.hypercall.args(hypercall, 0, gpa);
         kvm_run.hypercall.args(hypercall, 1, pages);
         kvm_run.hypercall.args(hypercall, 2, attributes);
-        kvm_run.hypercall.ret(hypercall, 0);
+        if (preset) {
+            kvm_run.hypercall.ret(hypercall, 0);
+        }
         kvm_run.hypercall.flags(hypercall, longMode ? 1 : 0);
         exit(EXIT_HYPERCALL);
     }

@@ -7,8 +7,9 @@ package dev.alcove.kernel;
  * @param release as {@code uname -r} prints it
  * @param guestMemfdMmap whether guest_memfd knows the flags MMAP and INIT_SHARED (6.18)
  * @param anonymousNoExec whether files without a path (anon_inode, guest_memfd) cannot be mapped with PROT_EXEC (6.16)
- * @param guestMemfdOldBinding whether the binding's range check overflows, and a conflict of bindings is EINVAL instead
- *     of EEXIST (before 7.2)
+ * @param guestMemfdBindingOverflows whether the range check of a binding takes a sum for negative (6.18; mended in 7.2,
+ *     and in what Debian makes of 6.12)
+ * @param guestMemfdConflictInvalid whether a conflict of bindings is EINVAL instead of EEXIST (before 7.2)
  * @param ioasMapFile whether IOMMU_IOAS_MAP_FILE exists (6.13)
  * @param changeProcess whether IOMMU_IOAS_CHANGE_PROCESS exists (6.14)
  * @param shmemLargeFolios whether a write to a memfd goes in steps of 2 MiB and not of a page, so that one across a
@@ -19,7 +20,8 @@ public record KernelProfile(
         String release,
         boolean guestMemfdMmap,
         boolean anonymousNoExec,
-        boolean guestMemfdOldBinding,
+        boolean guestMemfdBindingOverflows,
+        boolean guestMemfdConflictInvalid,
         boolean ioasMapFile,
         boolean changeProcess,
         boolean shmemLargeFolios,
@@ -34,16 +36,16 @@ public record KernelProfile(
 
     /** Debian 12's backport kernel. */
     public static KernelProfile linux6_12() {
-        return new KernelProfile("6.12.0-alcove", false, false, true, false, false, false, false);
+        return new KernelProfile("6.12.0-alcove", false, false, false, true, false, false, false, false);
     }
 
     /** The long-term release that first mapped guest_memfd. */
     public static KernelProfile linux6_18() {
-        return new KernelProfile("6.18.0-alcove", true, true, true, true, true, false, false);
+        return new KernelProfile("6.18.0-alcove", true, true, true, true, true, true, false, false);
     }
 
     /** The newest release; the default. */
     public static KernelProfile linux7_2() {
-        return new KernelProfile("7.2.0-alcove", true, true, false, true, true, true, true);
+        return new KernelProfile("7.2.0-alcove", true, true, false, false, true, true, true, true);
     }
 }

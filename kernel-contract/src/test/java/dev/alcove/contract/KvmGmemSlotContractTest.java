@@ -122,8 +122,8 @@ final class KvmGmemSlotContractTest {
     void theSignOfTheRangesEndCounts(KernelUnderTest kernel) {
         try (Slots s = new Slots(kernel)) {
             int answer = s.m.region(0, GMEM, 0, PAGE, s.u, s.g, 0x7ffffffffffff000L);
-            if (KvmMachine.before(s.m.sys, 7, 2)) {
-                ok(answer); // the sum was taken for negative
+            if (KvmMachine.before(s.m.sys, 7, 2) && !KvmMachine.before(s.m.sys, 6, 18)) {
+                ok(answer); // the sum is taken for negative; Debian's 6.12 has that mended
             } else {
                 fails(Errno.EINVAL, answer);
             }

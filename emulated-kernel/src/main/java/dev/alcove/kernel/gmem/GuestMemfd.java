@@ -120,7 +120,7 @@ public final class GuestMemfd extends OpenFile {
      */
     public int bind(GmemSlot slot, long offset, long length) {
         // Linux before 7.2 compares the signed sum, so that one which overflows passes.
-        boolean outside = profile.guestMemfdOldBinding()
+        boolean outside = profile.guestMemfdBindingOverflows()
                 ? offset < 0 || offset + length > size
                 : Long.compareUnsigned(offset + length, size) > 0 || offset < 0;
         if (outside) {
@@ -135,7 +135,7 @@ public final class GuestMemfd extends OpenFile {
             }
             Map.Entry<Long, Binding> before = bindings.lowerEntry(first + count);
             if (before != null && before.getValue().end() > first) {
-                return profile.guestMemfdOldBinding() ? -Errno.EINVAL : -Errno.EEXIST;
+                return profile.guestMemfdConflictInvalid() ? -Errno.EINVAL : -Errno.EEXIST;
             }
             bindings.put(first, new Binding(first, count, slot));
             return 0;

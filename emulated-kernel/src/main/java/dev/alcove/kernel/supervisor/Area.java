@@ -92,7 +92,7 @@ record Area(
     }
 
     private static long device(int major, int minor) {
-        return (major & 0xfffL) << 8 | minor & 0xffL | (minor & ~0xffL) << 12;
+        return ((major & 0xfffL) << 8) | (minor & 0xffL) | ((minor & ~0xffL) << 12);
     }
 
     boolean covers(long address) {

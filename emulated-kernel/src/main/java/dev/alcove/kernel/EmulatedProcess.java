@@ -306,7 +306,9 @@ public final class EmulatedProcess implements Syscalls, AutoCloseable {
             if (length < 0 || length > TASK_SIZE) {
                 return -Errno.ENOMEM;
             }
-            if (offset < 0 || offset + length < 0) {
+            // A file that is none of a disk or of memory may use all bits of an offset.
+            boolean regular = file == null || (file.stat().mode() & Stat.S_IFMT) == Stat.S_IFREG;
+            if (regular && (offset < 0 || offset + length < 0)) {
                 return -Errno.EOVERFLOW;
             }
             boolean validated = type == Linux.MAP_SHARED_VALIDATE && !anonymous;

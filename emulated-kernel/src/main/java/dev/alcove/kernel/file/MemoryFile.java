@@ -7,6 +7,9 @@ import dev.alcove.kernel.task.Task;
 import dev.alcove.sys.Errno;
 import dev.alcove.sys.Linux;
 import java.lang.foreign.MemorySegment;
+import java.util.NavigableSet;
+import java.util.Objects;
+import java.util.TreeSet;
 import java.util.concurrent.locks.ReentrantReadWriteLock;
 
 /**
@@ -27,12 +30,19 @@ public final class MemoryFile extends OpenFile {
     private static final int NO_WRITING = F_SEAL_WRITE | F_SEAL_FUTURE_WRITE;
     private static final int PAGE = Linux.PAGE_SIZE;
 
+    /** How many pages past the end are counted. */
+    private static final int MOST_PAST = 1 << 16;
+
     private final PhysicalMemory memory;
     private final PageStore store;
     private final long inode;
     private final long largestFolio;
     private final Runnable afterRelease;
     private final ReentrantReadWriteLock lock = new ReentrantReadWriteLock();
+
+    /** Pages past the end that fallocate(2) has reserved: nobody sees more of them than their number. */
+    private final NavigableSet<Long> past = new TreeSet<>();
+
     private long size;
     private long position;
     private int seals;
@@ -194,6 +204,9 @@ public final class MemoryFile extends OpenFile {
             store.resize(pages(bytes));
         }
         size = bytes;
+        for (NavigableSet<Long> within = past.headSet(store.pages(), false); !within.isEmpty(); ) {
+            store.reserve(Objects.requireNonNull(within.pollFirst()));
+        }
     }
 
     @Override
@@ -240,10 +253,10 @@ public final class MemoryFile extends OpenFile {
             if (length < size) {
                 zero(length, Math.min(size, (length + PAGE - 1) & -PAGE));
             }
-            if (pages(length) != store.pages()) {
-                store.resize(pages(length));
+            if (length <= size) {
+                past.clear();
             }
-            size = length;
+            grow(length);
             return 0;
         } finally {
             lock.writeLock().unlock();
@@ -277,6 +290,7 @@ public final class MemoryFile extends OpenFile {
         if ((seals & NO_WRITING) != 0) {
             return -Errno.EPERM;
         }
+        past.subSet((from + PAGE - 1) >> Linux.PAGE_SHIFT, Math.max(to, from + PAGE) >> Linux.PAGE_SHIFT).clear();
         long end = Math.min(to, pages(size) << Linux.PAGE_SHIFT);
         if (from >= end) {
             return 0;
@@ -303,8 +317,10 @@ public final class MemoryFile extends OpenFile {
         if (!keepSize && to > size) {
             grow(to);
         }
-        // Pages past the end that KEEP_SIZE would reserve cannot be seen by anybody: they are left out.
         long end = Math.min(pages(to), store.pages());
+        for (long page = Math.max(from >> Linux.PAGE_SHIFT, end); page < Math.min(pages(to), end + MOST_PAST); page++) {
+            past.add(page);
+        }
         for (long page = from >> Linux.PAGE_SHIFT; page < end; page++) {
             int error = (task.signals().pending() & ~task.signals().blocked()) != 0 ? -Errno.EINTR : 0;
             if (error == 0 && store.reserve(page) < 0) {
@@ -355,7 +371,7 @@ public final class MemoryFile extends OpenFile {
 
     @Override
     public Stat stat() {
-        return new Stat(inode, Stat.S_IFREG | 0777, size(), store.present() * 8, 0);
+        return new Stat(inode, Stat.S_IFREG | 0777, size(), (store.present() + past.size()) * 8, 0);
     }
 
     @Override

@@ -179,6 +179,9 @@ record MemoryRegion(int slot, int flags, long gpa, long size, long userspaceAddr
             if (gmem != null) {
                 gmem.unbind(old);
             }
+            if (!vm.hasPrivateMemory()) {
+                stageTwo.zapAll(); // KVM_X86_QUIRK_SLOT_ZAP_ALL: the reads that follow count as writes in dirty logs
+            }
             slots.remove(old);
         }
         if (fresh != null) {

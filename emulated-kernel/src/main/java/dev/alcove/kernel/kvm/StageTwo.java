@@ -214,6 +214,10 @@ final class StageTwo {
 
     /** Resolves a page ahead of an access (KVM_PRE_FAULT_MEMORY); 0 or a negated errno. */
     int preFault(VcpuBus bus, long gfn) {
+        Memslot slot = slots.find(gfn);
+        if (slot != null && slot.entry(gfn) != 0) {
+            return 0;
+        }
         long page = fault(bus, gfn, false, true);
         if (page == GuestBus.BLOCKED) {
             return bus.reportFault();
@@ -266,6 +270,17 @@ final class StageTwo {
         } finally {
             mmuLock.unlock();
         }
+    }
+
+    /** Takes the entries of all slots away. */
+    void zapAll() {
+        mmuLock.lock();
+        try {
+            slots.all().forEach(slot -> slot.zap(slot.baseGfn, slot.endGfn(), false));
+        } finally {
+            mmuLock.unlock();
+        }
+        flush();
     }
 
     /** A slot is about to be replaced or deleted: {@link #invalidateStart}, for ever. */

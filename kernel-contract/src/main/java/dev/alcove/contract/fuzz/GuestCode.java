@@ -18,6 +18,9 @@ final class GuestCode {
             "8703", // xchg [ebx], eax
             "f00fc103", // lock xadd [ebx], eax
             "f3a5"); // rep movsd
+    /** The first of those that do more than to load or to store. */
+    static final int READ_AND_WRITE = 6;
+
     private static final String HALT = "f4";
     private static final int SPACE = 16;
 

@@ -240,9 +240,12 @@ final class KvmDraws implements Supplier<Op> {
 
     Op guest() {
         long gpa = draw.oneIn(40) ? draw.of(0x5000_0000, 0xffff_fffcL, 0x4fff_fffeL) : draw.below(44) * PAGE;
-        long within = draw.oneIn(12) ? draw.of(0xffd, 0xffe, 0xfff, 1, 3) : draw.of(0, 0, 0, 4, 8, 0x7fc, 0xff8, 0xffc);
+        long code = draw.below(GuestCode.count());
+        // In which order an instruction that reads and writes across two pages looks at them is the processor's own choice.
+        boolean across = code < GuestCode.READ_AND_WRITE && draw.oneIn(12);
+        long within = across ? draw.of(0xffd, 0xffe, 0xfff, 1, 3) : draw.of(0, 0, 0, 4, 8, 0x7fc, 0xff8, 0xffc);
         long from = draw.below(44) * PAGE + draw.of(0, 4, 0xff8);
-        return KvmCall.GUEST.op(vcpu(), draw.below(GuestCode.count()), gpa + within, draw.below(1L << 32), from);
+        return KvmCall.GUEST.op(vcpu(), code, gpa + within, draw.below(1L << 32), from);
     }
 
     Op map() {
@@ -254,7 +257,7 @@ final class KvmDraws implements Supplier<Op> {
         long length = draw.oneIn(12) ? draw.of(0, 1, PAGE - 1, PAGE + 1) : pages(12);
         long offset = draw.oneIn(12) ? draw.of(1, 0x800, -PAGE, Long.MIN_VALUE, 1L << 44) : draw.below(10) * PAGE;
         long flags = draw.oneIn(6) ? draw.of(0, 2, 3, 4) : Linux.MAP_SHARED;
-        return KvmCall.MAP.op(page, length, draw.of(3, 3, 3, 1, 2, 0, 5), flags, mappable(), offset);
+        return KvmCall.MAP.op(page, length, draw.of(3, 3, 3, 1, 0, 5), flags, mappable(), offset);
     }
 
     /** Anonymous memory where slots look for it, so that there is some again. */

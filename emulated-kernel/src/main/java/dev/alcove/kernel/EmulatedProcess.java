@@ -306,9 +306,7 @@ public final class EmulatedProcess implements Syscalls, AutoCloseable {
             if (length < 0 || length > TASK_SIZE) {
                 return -Errno.ENOMEM;
             }
-            // A file that is none of a disk or of memory may use all bits of an offset.
-            boolean regular = file == null || (file.stat().mode() & Stat.S_IFMT) == Stat.S_IFREG;
-            if (regular && (offset < 0 || offset + length < 0)) {
+            if (file != null && isPastTheLargest(file, offset, length)) {
                 return -Errno.EOVERFLOW;
             }
             boolean validated = type == Linux.MAP_SHARED_VALIDATE && !anonymous;
@@ -333,6 +331,13 @@ public final class EmulatedProcess implements Syscalls, AutoCloseable {
         } finally {
             task.leave();
         }
+    }
+
+    /** Files of memory have signed offsets; a driver may use all 64 bits. */
+    private static boolean isPastTheLargest(OpenFile file, long offset, long length) {
+        boolean regular = (file.stat().mode() & Stat.S_IFMT) == Stat.S_IFREG;
+        long largest = (regular ? Long.MAX_VALUE : -1L) - length;
+        return offset >>> Linux.PAGE_SHIFT > largest >>> Linux.PAGE_SHIFT;
     }
 
     private long mapFile(

@@ -20,6 +20,7 @@ final class KvmDirtyLogContractTest {
     private static final long PAGE = KvmMachine.PAGE;
     private static final int LOG_DIRTY = KvmMachine.LOG_DIRTY;
     private static final int MANUAL_PROTECT = 168;
+    private static final int PRE_FAULT_MEMORY = 236;
     private static final long CODE = 0x1000;
 
     /** Guest address of slot 1, whose pages are logged. */
@@ -168,6 +169,45 @@ final class KvmDirtyLogContractTest {
             g.load(6);
             g.ram.set(ValueLayout.JAVA_BYTE, 6 * PAGE, (byte) 1);
             g.logIs(0, 0, 0);
+        }
+    }
+
+    @EveryKvm
+    void holdsAPageThatIsReadWhenTheUserHasWrittenIt(KernelUnderTest kernel) {
+        try (Guest g = new Guest(kernel).logged()) {
+            g.m.needs(PRE_FAULT_MEMORY, "two-dimensional paging (KVM_CAP_PRE_FAULT_MEMORY)");
+            g.ram.set(ValueLayout.JAVA_BYTE, 6 * PAGE, (byte) 1);
+            g.load(6);
+            g.logIs(1 << 6, 0, 0);
+            g.load(6);
+            g.logIs(0, 0, 0);
+        }
+    }
+
+    @EveryKvm
+    void doesNotHoldPagesThatAreReadAfterItWasSwitchedOn(KernelUnderTest kernel) {
+        try (Guest g = new Guest(kernel)) {
+            ok(g.slot(0));
+            g.store(7);
+            ok(g.slot(LOG_DIRTY));
+            g.load(7);
+            g.logIs(0, 0, 0);
+        }
+    }
+
+    @EveryKvm
+    void holdsPagesThatAreReadAfterAnotherSlotHasGone(KernelUnderTest kernel) {
+        try (Guest g = new Guest(kernel).logged()) {
+            g.m.needs(PRE_FAULT_MEMORY, "two-dimensional paging (KVM_CAP_PRE_FAULT_MEMORY)");
+            g.store(7);
+            g.logIs(1 << 7, 0, 0);
+            MemorySegment more = g.m.memory(1);
+            ok(g.m.region1(2, 0, 0x200000, PAGE, more.address()));
+            g.load(7);
+            g.logIs(0, 0, 0);
+            ok(g.m.region1(2, 0, 0x200000, 0, more.address()));
+            g.load(7);
+            g.logIs(1 << 7, 0, 0);
         }
     }
 

@@ -272,4 +272,77 @@ final class MappingContractTest {
         sys.close(event);
         sys.close(fd);
     }
+
+    @EveryKernel
+    void populateTellsWhichPagesCannotBeHad(KernelUnderTest kernel) {
+        Syscalls sys = kernel.sys();
+        MemorySegment memory = map(sys, 4, PRIVATE, -1, 0);
+        long address = memory.address();
+        kernel.needs("MADV_POPULATE_READ", sys.madvise(address, PAGE, Linux.MADV_POPULATE_READ));
+        ok(sys.madvise(address, 4 * PAGE, Linux.MADV_POPULATE_WRITE));
+        ok(sys.mmap(address + PAGE, PAGE, Linux.PROT_READ, PRIVATE | Linux.MAP_FIXED, -1, 0));
+        ok(sys.madvise(address, 4 * PAGE, Linux.MADV_POPULATE_READ));
+        fails(Errno.EINVAL, sys.madvise(address, 4 * PAGE, Linux.MADV_POPULATE_WRITE));
+        ok(sys.mmap(address + PAGE, PAGE, Linux.PROT_NONE, PRIVATE | Linux.MAP_FIXED, -1, 0));
+        fails(Errno.EINVAL, sys.madvise(address, 4 * PAGE, Linux.MADV_POPULATE_READ));
+        ok(sys.munmap(address + PAGE, PAGE));
+        fails(Errno.ENOMEM, sys.madvise(address, 4 * PAGE, Linux.MADV_POPULATE_READ));
+        int fd = fd(sys.memfdCreate("short", 0));
+        ok(sys.ftruncate(fd, PAGE));
+        ok(sys.mmap(address, 2 * PAGE, RW, Linux.MAP_SHARED | Linux.MAP_FIXED, fd, 0));
+        ok(sys.madvise(address, PAGE, Linux.MADV_POPULATE_READ));
+        fails(Errno.EFAULT, sys.madvise(address, 2 * PAGE, Linux.MADV_POPULATE_READ));
+        ok(sys.close(fd));
+        unmap(sys, memory);
+    }
+
+    @EveryKernel
+    void removeAsksHowTheFileWasOpened(KernelUnderTest kernel) {
+        Syscalls sys = kernel.sys();
+        int fd = fd(sys.memfdCreate("remove", 0));
+        ok(sys.ftruncate(fd, 2 * PAGE));
+        MemorySegment both = map(sys, 2, Linux.MAP_SHARED, fd, 0);
+        set(both, 0, 1);
+        set(both, 1, 2);
+        unmap(sys, both);
+        long address = ok(sys.mmap(0, 2 * PAGE, Linux.PROT_READ, Linux.MAP_SHARED, fd, 0));
+        ok(sys.madvise(address, PAGE, Linux.MADV_REMOVE));
+        assertEquals(PAGE, sys.lseek(fd, 0, Linux.SEEK_DATA));
+        ok(sys.munmap(address, 2 * PAGE));
+        address = ok(sys.mmap(0, 2 * PAGE, RW, Linux.MAP_PRIVATE, fd, 0));
+        fails(Errno.EACCES, sys.madvise(address, PAGE, Linux.MADV_REMOVE));
+        ok(sys.munmap(address, 2 * PAGE));
+        ok(sys.close(fd));
+    }
+
+    @EveryKernel
+    void aFileWithoutAPathIsNotExecutable(KernelUnderTest kernel) {
+        Syscalls sys = kernel.sys();
+        int event = fd(sys.eventfd(0, 0));
+        int memory = fd(sys.memfdCreate("code", 0));
+        ok(sys.ftruncate(memory, PAGE));
+        fails(Errno.ENODEV, sys.mmap(0, PAGE, RW, Linux.MAP_SHARED, event, 0));
+        int without = KvmMachine.before(sys, 6, 16) ? Errno.ENODEV : Errno.EPERM;
+        fails(without, sys.mmap(0, PAGE, RW | Linux.PROT_EXEC, Linux.MAP_SHARED, event, 0));
+        long code = ok(sys.mmap(0, PAGE, Linux.PROT_READ | Linux.PROT_EXEC, Linux.MAP_SHARED, memory, 0));
+        ok(sys.munmap(code, PAGE));
+        ok(sys.close(event));
+        ok(sys.close(memory));
+    }
+
+    @EveryKernel
+    void onlyFilesOfMemoryHaveALargestOffset(KernelUnderTest kernel) {
+        Syscalls sys = kernel.sys();
+        int event = fd(sys.eventfd(0, 0));
+        int memory = fd(sys.memfdCreate("offset", 0));
+        fails(Errno.EOVERFLOW, sys.mmap(0, PAGE, RW, Linux.MAP_SHARED, memory, Long.MIN_VALUE));
+        fails(Errno.EOVERFLOW, sys.mmap(0, PAGE, RW, 0, memory, Long.MIN_VALUE));
+        fails(Errno.ENODEV, sys.mmap(0, PAGE, RW, Linux.MAP_SHARED, event, Long.MIN_VALUE));
+        fails(Errno.EINVAL, sys.mmap(0, PAGE, RW, 0, event, Long.MIN_VALUE));
+        fails(Errno.EOVERFLOW, sys.mmap(0, PAGE, RW, Linux.MAP_SHARED, event, -PAGE));
+        long anywhere = ok(sys.mmap(0, PAGE, RW, PRIVATE, -1, -PAGE));
+        ok(sys.munmap(anywhere, PAGE));
+        ok(sys.close(event));
+        ok(sys.close(memory));
+    }
 }

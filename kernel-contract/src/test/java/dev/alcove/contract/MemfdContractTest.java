@@ -272,4 +272,27 @@ final class MemfdContractTest {
         }
         sys.close(fd);
     }
+
+    @EveryKernel
+    void pagesPastTheEndCount(KernelUnderTest kernel) {
+        Syscalls sys = kernel.sys();
+        int fd = Checks.fd(sys.memfdCreate("past", 0));
+        try (Arena arena = Arena.ofConfined()) {
+            MemorySegment stat = arena.allocate(144, 8);
+            ok(sys.ftruncate(fd, 4096));
+            ok(sys.fallocate(fd, Linux.FALLOC_FL_KEEP_SIZE, 0, 4 * 4096));
+            ok(sys.fstat(fd, stat));
+            assertEquals(0, stat.get(ValueLayout.JAVA_LONG, 16), "names");
+            assertEquals(4096, stat.get(ValueLayout.JAVA_LONG, 48), "size");
+            assertEquals(4 * 8, stat.get(ValueLayout.JAVA_LONG, 64), "blocks");
+            ok(sys.fallocate(fd, Linux.FALLOC_FL_KEEP_SIZE | Linux.FALLOC_FL_PUNCH_HOLE, 4096, 4096));
+            ok(sys.ftruncate(fd, 3 * 4096));
+            ok(sys.fstat(fd, stat));
+            assertEquals(3 * 8, stat.get(ValueLayout.JAVA_LONG, 64), "blocks after a hole and growth");
+            ok(sys.ftruncate(fd, 3 * 4096));
+            ok(sys.fstat(fd, stat));
+            assertEquals(2 * 8, stat.get(ValueLayout.JAVA_LONG, 64), "blocks after a truncation to the same size");
+        }
+        ok(sys.close(fd));
+    }
 }

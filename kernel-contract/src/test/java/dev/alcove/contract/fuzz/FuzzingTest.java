@@ -126,7 +126,7 @@ class FuzzingTest {
         Difference shrunk = Shrinking.shrink(
                 found, Performer.stillAnswers(surface, FuzzedKernel.PLAIN, true, found));
         assertEquals(found.op(), shrunk.op());
-        assertTrue(shrunk.ops().size() <= 3, shrunk.toString());
+        assertTrue(shrunk.ops().size() <= 6, shrunk.toString());
         assertEquals(found.left(), FuzzedKernel.PLAIN.perform(surface, shrunk.ops()).getLast());
         assertFalse(shrunk.fields().isEmpty());
     }

@@ -46,9 +46,9 @@ final class Calls {
                 }
                 yield file == null ? PROCEED : file.ioctl(client, (int) call.b(), call.c());
             }
-            case Numbers.OPEN -> open(client, Host.AT_FDCWD, call.a(), (int) call.b());
-            case Numbers.OPENAT -> open(client, (int) call.a(), call.b(), (int) call.c());
-            case Numbers.OPENAT2 -> open(client, (int) call.a(), call.b(), openHow(client, call.c()));
+            case Numbers.OPEN -> open(client, call.a(), (int) call.b());
+            case Numbers.OPENAT -> open(client, call.b(), (int) call.c());
+            case Numbers.OPENAT2 -> open(client, call.b(), openHow(client, call.c()));
             case Numbers.MMAP -> map(client, call);
             default -> {
                 OpenFile file = client.own((int) call.a());
@@ -158,7 +158,7 @@ final class Calls {
         return client.copyIn(address, flags) != 0 ? 0 : (int) flags.get(JAVA_LONG, 0);
     }
 
-    private long open(Client client, int directory, long pathAddress, int flags) {
+    private long open(Client client, long pathAddress, int flags) {
         String path = host.copyString(client.tid(), pathAddress);
         if (path == null || !path.startsWith("/")) {
             return PROCEED;

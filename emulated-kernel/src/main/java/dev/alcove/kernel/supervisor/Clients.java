@@ -58,6 +58,7 @@ final class Clients {
     }
 
     /** Whether a process executes another program by now. */
+    @SuppressWarnings("ReferenceEquality") // a number is used again; the process behind it is meant
     private boolean replaced(ClientProcess process) {
         if (executing.contains(process.pid())) {
             executing.remove(process.pid());

@@ -6,6 +6,7 @@ import dev.alcove.kernel.task.Waiter;
 import dev.alcove.sys.Errno;
 import dev.alcove.sys.Linux;
 import java.lang.foreign.MemorySegment;
+import java.util.concurrent.CopyOnWriteArrayList;
 
 import static java.lang.foreign.ValueLayout.JAVA_LONG_UNALIGNED;
 
@@ -21,6 +22,7 @@ public class EventFile extends OpenFile {
 
     private final boolean semaphore;
     private final long inode;
+    private final CopyOnWriteArrayList<Runnable> acting = new CopyOnWriteArrayList<>();
     private long counter;
 
     /** @param flags EFD_SEMAPHORE, EFD_NONBLOCK */
@@ -37,6 +39,24 @@ public class EventFile extends OpenFile {
             long room = MAX + 1 - counter;
             counter += Long.compareUnsigned(count, room) < 0 ? count : room;
         }
+        signalled();
+    }
+
+    /**
+     * Registers what acts on every signal, also when another one has taken it off the counter already; the newest comes
+     * first. Runs as {@link #listen} says.
+     */
+    public void act(Runnable action) {
+        acting.addFirst(action);
+    }
+
+    /** Undoes {@link #act}. */
+    public void cease(Runnable action) {
+        acting.remove(action);
+    }
+
+    private void signalled() {
+        acting.forEach(Runnable::run);
         wake();
     }
 
@@ -96,7 +116,7 @@ public class EventFile extends OpenFile {
                 }
             }
         }
-        wake();
+        signalled();
         return Long.BYTES;
     }
 

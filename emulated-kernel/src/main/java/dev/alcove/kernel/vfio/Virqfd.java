@@ -25,22 +25,20 @@ final class Virqfd implements Runnable {
 
     /** A signal that came earlier counts, but stays where it is. */
     void start() {
-        file.listen(this);
+        file.act(this);
         if ((file.poll() & Linux.POLLIN) != 0) {
             work.run();
         }
     }
 
     void stop() {
-        file.unlisten(this);
+        file.cease(this);
         file.put();
     }
 
     @Override
     public void run() {
-        if (file.consume() == 0) {
-            return;
-        }
+        file.consume();
         if (Thread.holdsLock(function)) {
             Thread.startVirtualThread(work);
         } else {

@@ -37,7 +37,8 @@ final class IommufdSession implements Session {
         }
         syscalls.close(probe);
         this.files = new Descriptors(syscalls);
-        this.user = new UserPages(syscalls, USER_PAGES);
+        // Twice as many addresses as are mapped, so that what runs over the end finds nothing there.
+        this.user = new UserPages(syscalls, 2 * USER_PAGES);
         this.caller = new StructCaller(syscalls, files, user);
         know(IommufdCalls.all());
     }

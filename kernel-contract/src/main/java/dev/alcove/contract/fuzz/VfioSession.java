@@ -18,28 +18,25 @@ final class VfioSession implements Session {
 
     private static final int PAGE = Linux.PAGE_SIZE;
 
-    /** How long an interrupt may take on a machine that is itself emulated, and busy. */
-    private static final int PATIENCE_MILLIS = 30;
-
     private final Syscalls syscalls;
     private final IommufdSession iommufd;
     private final String path;
     private final Arena arena = Arena.ofConfined();
     private final MemorySegment buffer = arena.allocate(64, 8);
 
-    /** The eventfd that an interrupt of the device goes to, if any does. */
-    private long trigger = -1;
+    private final EduEvents events;
 
     /** @throws MissingFeatureException without /dev/iommu or without the device */
     VfioSession(Syscalls syscalls) {
         this.syscalls = syscalls;
         this.path = "/dev/vfio/devices/vfio0";
         this.iommufd = new IommufdSession(syscalls);
+        this.events = new EduEvents(syscalls, iommufd.files());
         iommufd.know(VfioCalls.all());
         try {
             reset();
         } catch (MissingFeatureException missing) {
-            iommufd.close();
+            close();
             throw missing;
         }
     }
@@ -85,7 +82,7 @@ final class VfioSession implements Session {
             case "region_write" -> List.of("@file", "region", "offset", "bytes", "value");
             case "raise", "factorial" -> List.of("@file", "value");
             case "pin_event" -> List.of("@file", "@event");
-            case "signal" -> List.of("@event", "wait");
+            case "signal" -> List.of("@event");
             case "events" -> List.of();
             case "dma_buf" -> List.of("@file", "@buffer", "region", "open_flags", "flags", "offset", "length");
             case "transfer" -> List.of("@file", "command", "direction", "iova", "buffer", "bytes");
@@ -100,20 +97,35 @@ final class VfioSession implements Session {
         long file = op.operand(0);
         int fd = iommufd.files().get(file);
         return switch (op.name()) {
-            case "open_device" ->
-                Answer.ofFile(iommufd.files().set(file, syscalls.open(path, Linux.O_RDWR | Linux.O_CLOEXEC, 0)));
+            case "open_device" -> {
+                Answer answer =
+                        Answer.ofFile(iommufd.files().set(file, syscalls.open(path, Linux.O_RDWR | Linux.O_CLOEXEC, 0)));
+                events.closed(file);
+                yield answer;
+            }
+            case "close", "eventfd" -> {
+                events.closed(file);
+                yield iommufd.perform(op);
+            }
+            case "bind" -> {
+                Answer answer = iommufd.perform(op);
+                if (succeeded(answer)) {
+                    events.bound(file);
+                }
+                yield answer;
+            }
             case "region_read" -> regionRead(fd, op);
             case "region_write" -> regionWrite(fd, op);
             case "raise" -> raise(fd, op.operand(1));
             case "factorial" -> factorial(fd, op.operand(1));
             case "pin_event" -> pinEvent(fd, op);
-            case "events" -> events(Answer.with(0)).build();
+            case "events" -> events.tell(Answer.with(0)).build();
             case "signal" -> signal(op);
             case "dma_buf" -> dmaBuf(fd, op);
             case "transfer" -> transfer(fd, op);
             case "fill" -> fill(op);
             case "user_advise" -> Answer.of(iommufd.user().advise(op.operand(0), op.operand(1), op.intOperand(2)));
-            case "irq_event" -> irqEvent(op);
+            case "irq_event", "irq_value" -> irq(op);
             default -> iommufd.perform(op);
         };
     }
@@ -129,34 +141,30 @@ final class VfioSession implements Session {
         buffer.set(ValueLayout.JAVA_LONG, 0, op.operand(4));
         buffer.set(ValueLayout.JAVA_LONG, 8, op.operand(4));
         int bytes = Math.clamp(op.operand(3), 0, 16);
-        return Answer.of(syscalls.pwrite(fd, buffer.asSlice(0, bytes), (op.operand(1) << 40) + op.operand(2)));
+        long answer = syscalls.pwrite(fd, buffer.asSlice(0, bytes), (op.operand(1) << 40) + op.operand(2));
+        if (answer > 0 && op.operand(1) == VfioDraws.CONFIG) {
+            events.configured(op.operand(2), answer);
+        }
+        return Answer.of(answer);
     }
 
     /** Raises interrupts of the device by hand. */
     private Answer raise(int fd, long bits) {
         EduRegisters edu = new EduRegisters(syscalls, fd);
+        events.collect();
         long answer = edu.write(EduRegisters.RAISE, 4, bits);
-        awaitTrigger(answer);
-        return events(Answer.with(answer)
+        Builder told = Answer.with(answer)
                 .and("raised", edu.read(EduRegisters.INTERRUPTS, 4))
-                .and("status", edu.read(EduRegisters.CONFIG + EduRegisters.STATUS, 2))).build();
+                .and("status", edu.read(EduRegisters.CONFIG + EduRegisters.STATUS, 2));
+        if (answer > 0 && told.build().values().get("raised") != 0) {
+            events.raised();
+        }
+        return events.tell(told).build();
     }
 
     private Answer factorial(int fd, long value) {
         EduRegisters edu = new EduRegisters(syscalls, fd);
-        long answer = edu.factorial(value);
-        awaitTrigger(answer);
-        return events(Answer.with(answer).and("factorial", edu.read(EduRegisters.FACTORIAL, 4))).build();
-    }
-
-    private void awaitTrigger(long answer) {
-        int event = answer < 0 ? -1 : iommufd.files().get(trigger);
-        if (event >= 0) {
-            MemorySegment poll = buffer.asSlice(0, 8);
-            poll.set(ValueLayout.JAVA_INT, 0, event);
-            poll.set(ValueLayout.JAVA_INT, 4, Linux.POLLIN);
-            syscalls.poll(poll, PATIENCE_MILLIS);
-        }
+        return Answer.with(edu.factorial(value)).and("factorial", edu.read(EduRegisters.FACTORIAL, 4)).build();
     }
 
     /**
@@ -166,38 +174,38 @@ final class VfioSession implements Session {
     private Answer pinEvent(int fd, Op op) {
         EduRegisters edu = new EduRegisters(syscalls, fd);
         long answer = edu.command(EduRegisters.MEMORY_AND_MASTER);
+        if (answer > 0) {
+            events.configured(EduRegisters.COMMAND, answer);
+        }
         edu.write(EduRegisters.ACKNOWLEDGE, 4, -1);
-        Answer set = irqEvent(new Op("irq_event", List.of(op.operand(0), 24L, 0L, 0L, 0x24L, 0L, 0L, 1L, op.operand(1))));
-        return events(Answer.with(answer).and("set", set.values().get(Answer.ANSWER))).build();
+        Answer set = irq(VfioCalls.IRQ_EVENT.op(op.operand(0), 0x24, 0, 0, 1, op.operand(1)));
+        return events.tell(Answer.with(answer).and("set", set.values().get(Answer.ANSWER))).build();
     }
 
-    private Answer irqEvent(Op op) {
+    private Answer irq(Op op) {
         Answer answer = iommufd.perform(op);
-        boolean triggers = (op.operand(4) & 0x38) == 0x20 && op.operand(5) < 2;
-        if (triggers && answer.values().get(Answer.ANSWER) == 0) {
-            trigger = op.operand(8);
+        if (succeeded(answer)) {
+            boolean event = op.name().equals("irq_event");
+            long last = op.operand(8);
+            events.set(op.operand(4), op.operand(5), op.operand(7), event ? last : -1, !event && last != 0);
+        } else if (op.operand(3) == 0) {
+            events.refused(op.operand(4), op.operand(5));
         }
         return answer;
+    }
+
+    private static boolean succeeded(Answer answer) {
+        return answer.values().get(Answer.ANSWER) == 0;
     }
 
     /** Signals an eventfd on which the kernel may act, and waits for what comes of it. */
     private Answer signal(Op op) {
+        events.collect();
         Answer answer = iommufd.write(iommufd.files().get(op.operand(0)), Long.BYTES);
-        if (op.operand(1) != 0) {
-            awaitTrigger(0);
+        if (answer.values().get(Answer.ANSWER) == Long.BYTES) {
+            events.signalled(op.operand(0));
         }
-        return events(Answer.with(answer.values().get(Answer.ANSWER))).build();
-    }
-
-    /** Empties all eventfds: what they counted. */
-    private Builder events(Builder answer) {
-        for (int i = 0; i < VfioDraws.EVENTS; i++) {
-            MemorySegment counter = buffer.asSlice(0, Long.BYTES);
-            counter.fill((byte) 0);
-            long read = syscalls.read(iommufd.files().get(VfioDraws.EVENT + i), counter);
-            answer.and("event" + i, read < 0 ? read : counter.get(ValueLayout.JAVA_LONG, 0));
-        }
-        return answer;
+        return events.tell(Answer.with(answer.values().get(Answer.ANSWER))).build();
     }
 
     private Answer dmaBuf(int fd, Op op) {
@@ -219,14 +227,18 @@ final class VfioSession implements Session {
     /** A transfer of the device to its end: where it has left memory, and what it has signalled. */
     private Answer transfer(int fd, Op op) {
         EduRegisters edu = new EduRegisters(syscalls, fd);
+        events.collect();
         long answer = edu.command(op.intOperand(1));
-        if (answer >= 0 && (op.intOperand(1) & EduRegisters.MEMORY) != 0) {
-            edu.transfer(op.operand(2), op.operand(3), op.operand(4), op.operand(5));
+        if (answer > 0) {
+            events.configured(EduRegisters.COMMAND, answer);
+            if ((op.intOperand(1) & EduRegisters.MEMORY) != 0) {
+                edu.transfer(op.operand(2), op.operand(3), op.operand(4), op.operand(5));
+                if ((op.operand(2) & EduRegisters.INTERRUPT) != 0) {
+                    events.raised();
+                }
+            }
         }
-        if ((op.operand(2) & EduRegisters.INTERRUPT) != 0) {
-            awaitTrigger(answer);
-        }
-        return events(Answer.with(answer).and("memory", memory())).build();
+        return events.tell(Answer.with(answer).and("memory", memory())).build();
     }
 
     /** A hash of the words of user memory that are looked at. */
@@ -251,6 +263,7 @@ final class VfioSession implements Session {
     @Override
     public void close() {
         arena.close();
+        events.close();
         iommufd.close();
     }
 }

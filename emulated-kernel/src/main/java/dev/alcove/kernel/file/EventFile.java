@@ -22,7 +22,7 @@ public class EventFile extends OpenFile {
 
     private final boolean semaphore;
     private final long inode;
-    private final CopyOnWriteArrayList<Runnable> acting = new CopyOnWriteArrayList<>();
+    private final CopyOnWriteArrayList<Actor> acting = new CopyOnWriteArrayList<>();
     private long counter;
 
     /** @param flags EFD_SEMAPHORE, EFD_NONBLOCK */
@@ -42,21 +42,27 @@ public class EventFile extends OpenFile {
         signalled();
     }
 
-    /**
-     * Registers what acts on every signal, also when another one has taken it off the counter already; the newest comes
-     * first. Runs as {@link #listen} says.
-     */
-    public void act(Runnable action) {
-        acting.addFirst(action);
+    /** What acts on every signal, also when another one has taken it off the counter already. It keeps no file open. */
+    public interface Actor {
+        /** The eventfd was signalled. Runs as {@link #listen} says. */
+        void signalled();
+
+        /** The eventfd is closed for good. */
+        void hungUp();
+    }
+
+    /** Registers an actor; the newest comes first. */
+    public void act(Actor actor) {
+        acting.addFirst(actor);
     }
 
     /** Undoes {@link #act}. */
-    public void cease(Runnable action) {
-        acting.remove(action);
+    public void cease(Actor actor) {
+        acting.remove(actor);
     }
 
     private void signalled() {
-        acting.forEach(Runnable::run);
+        acting.forEach(Actor::signalled);
         wake();
     }
 
@@ -159,5 +165,7 @@ public class EventFile extends OpenFile {
     }
 
     @Override
-    protected void release() {}
+    protected void release() {
+        acting.forEach(Actor::hungUp);
+    }
 }

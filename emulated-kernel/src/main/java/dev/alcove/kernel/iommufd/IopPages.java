@@ -168,13 +168,12 @@ final class IopPages {
         }
     }
 
+    /** Pins everything first: what a page table says comes after what the source says. */
     private int mapAll(IopArea area, List<IommuDomain> domains, boolean large, PfnRuns fresh) {
         long[] frames = new long[BATCH];
         long last = area.lastIndex();
-        long runIndex = area.firstIndex();
-        long runPfn = 0;
-        long runPages = 0;
-        for (long index = runIndex; index <= last; ) {
+        PfnRuns all = new PfnRuns();
+        for (long index = area.firstIndex(); index <= last; ) {
             Span<IopArea> holder = holders.first(index, last);
             int count;
             if (holder != null && holder.first <= index) {
@@ -192,22 +191,14 @@ final class IopPages {
                 }
             }
             for (int i = 0; i < count; i++) {
-                if (runPages > 0 && frames[i] != runPfn + runPages) {
-                    int error = mapRun(area, domains, large, runIndex, runPfn, runPages);
-                    if (error != 0) {
-                        return error;
-                    }
-                    runPages = 0;
-                }
-                if (runPages == 0) {
-                    runIndex = index + i;
-                    runPfn = frames[i];
-                }
-                runPages++;
+                all.add(index + i, frames[i], 1);
             }
             index += count;
         }
-        return mapRun(area, domains, large, runIndex, runPfn, runPages);
+        int[] error = new int[1];
+        all.forEach((index, pfn, pages) ->
+                error[0] = error[0] == 0 ? mapRun(area, domains, large, index, pfn, pages) : error[0]);
+        return error[0];
     }
 
     private static int mapRun(

@@ -94,11 +94,10 @@ final class VfioInterrupts implements PciFunction.InterruptSink {
         }
         EventFile[] event = new EventFile[1];
         int error = call.event(task, event);
-        if (error == 0 && unmask != null) {
+        if (error == 0 && unmask != null && !unmask.over()) {
             error = -Errno.EBUSY;
         }
         if (error == 0) {
-            event[0].get();
             unmask = new Virqfd(function, event[0], this::unmaskByEvent);
             unmask.start();
         }

@@ -64,7 +64,6 @@ final class VfioIoeventfds {
         EventFile[] event = new EventFile[1];
         int error = IrqSet.eventOf(task, fd, event);
         if (error == 0) {
-            event[0].get();
             Virqfd virqfd = new Virqfd(function, event[0], () -> write(bar, write));
             writes.put(write, virqfd);
             virqfd.start();

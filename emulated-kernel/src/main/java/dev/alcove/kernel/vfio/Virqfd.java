@@ -6,17 +6,18 @@ import dev.alcove.kernel.pci.PciFunction;
 import dev.alcove.sys.Linux;
 
 /**
- * An eventfd on which a driver acts (drivers/vfio/virqfd.c): a signal is taken off it at once, and work is done.
+ * An eventfd on which a driver acts (drivers/vfio/virqfd.c): a signal is taken off it at once, and work is done. It ends
+ * when the eventfd is closed.
  *
  * <p>The work takes the function's lock, and that of its device model. A signal that comes with the function's lock
  * held, from one of the function's own interrupts, leaves the work to another thread.
  */
-final class Virqfd implements Runnable {
+final class Virqfd implements EventFile.Actor {
     private final PciFunction function;
     private final EventFile file;
     private final Runnable work;
+    private volatile boolean over;
 
-    /** @param file whose reference has been taken for this object */
     Virqfd(PciFunction function, EventFile file, Runnable work) {
         this.function = function;
         this.file = file;
@@ -31,13 +32,22 @@ final class Virqfd implements Runnable {
         }
     }
 
-    void stop() {
-        file.cease(this);
-        file.put();
+    /** Whether the eventfd is closed. */
+    boolean over() {
+        return over;
     }
 
     @Override
-    public void run() {
+    public void hungUp() {
+        over = true;
+    }
+
+    void stop() {
+        file.cease(this);
+    }
+
+    @Override
+    public void signalled() {
         file.consume();
         if (Thread.holdsLock(function)) {
             Thread.startVirtualThread(work);

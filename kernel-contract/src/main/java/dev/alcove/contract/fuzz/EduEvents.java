@@ -7,6 +7,7 @@ import dev.alcove.sys.Syscalls;
 import java.lang.foreign.Arena;
 import java.lang.foreign.MemorySegment;
 import java.lang.foreign.ValueLayout;
+import java.util.concurrent.locks.LockSupport;
 
 /**
  * The eventfds of a sequence, and a guess at which interrupts are on their way to them. A real kernel takes an interrupt
@@ -15,6 +16,7 @@ import java.lang.foreign.ValueLayout;
  */
 final class EduEvents implements AutoCloseable {
     private static final int PATIENCE_MILLIS = 2000;
+    private static final long DRAIN_NANOS = 50_000_000;
     private static final int PIN = 0;
     private static final int MESSAGES = 1;
     private static final int NONE = -1;
@@ -111,7 +113,7 @@ final class EduEvents implements AutoCloseable {
 
     /** The configuration space has been written. */
     void configured(long offset, long bytes) {
-        if (offset <= MESSAGE_CONTROL + 1 && offset + bytes >= MESSAGE_CONTROL) {
+        if (offset <= MESSAGE_CONTROL && offset + bytes >= MESSAGE_CONTROL) {
             messagesOn = (edu().read(EduRegisters.CONFIG + MESSAGE_CONTROL, 2) & 1) != 0;
         }
         boolean now = (edu().read(EduRegisters.CONFIG + EduRegisters.COMMAND, 2) & INTX_DISABLE) != 0;
@@ -154,6 +156,9 @@ final class EduEvents implements AutoCloseable {
             poll.set(ValueLayout.JAVA_INT, 0, event);
             poll.set(ValueLayout.JAVA_INT, 4, Linux.POLLIN);
             syscalls.poll(poll, PATIENCE_MILLIS);
+        } else {
+            // Nothing tells when it is there; but it must not come when there is a trigger again.
+            LockSupport.parkNanos(DRAIN_NANOS);
         }
     }
 

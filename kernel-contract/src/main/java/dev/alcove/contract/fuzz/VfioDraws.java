@@ -242,7 +242,7 @@ final class VfioDraws {
                 .add(8, () -> Op.of("user_advise", draw.below(40), 1 + draw.below(3), 4))
                 .add(10, () -> Op.of("user_write", draw.below(IommufdSession.USER_PAGES * 8) * VfioSession.STEP, draw.below(1 << 20)))
                 .add(5, () -> Op.of("user_read", draw.below(IommufdSession.USER_PAGES * 8) * VfioSession.STEP))
-                .add(4, this::transfer);
+                .add(3, this::transfer);
     }
 
     private Op userMap() {

@@ -28,6 +28,9 @@ final class VfioInterrupts implements PciFunction.InterruptSink {
     private @Nullable Virqfd unmask;
     private boolean masked;
 
+    /** Whether a message came while there was no trigger: the kernel's interrupt core keeps one. */
+    private boolean messagePending;
+
     /** Whether the user's command register disables the pin. */
     private boolean disabled;
 
@@ -240,6 +243,9 @@ final class VfioInterrupts implements PciFunction.InterruptSink {
         replaceTrigger(event[0]);
         if (error != 0 && first) {
             disableMessages();
+        } else if (event[0] != null && messagePending) {
+            messagePending = false;
+            event[0].signal(1);
         }
         return error;
     }
@@ -251,6 +257,7 @@ final class VfioInterrupts implements PciFunction.InterruptSink {
     }
 
     private void disableMessages() {
+        messagePending = false;
         replaceTrigger(null);
         inUse = NONE;
         enableAtFunction(0);
@@ -326,8 +333,10 @@ final class VfioInterrupts implements PciFunction.InterruptSink {
     @Override
     public void message(int vector) {
         EventFile event = trigger;
-        if (event != null && inUse == MESSAGES) {
+        if (inUse == MESSAGES && event != null) {
             event.signal(1);
+        } else {
+            messagePending = inUse == MESSAGES;
         }
     }
 

@@ -20,6 +20,10 @@ final class EduEvents implements AutoCloseable {
     private static final int PIN = 0;
     private static final int MESSAGES = 1;
     private static final int NONE = -1;
+
+    /** A trigger that the kernel still has, but no symbol. */
+    private static final int LOST = -2;
+
     private static final int ACTION = 0x38;
     private static final int MASK = 8;
     private static final int UNMASK = 0x10;
@@ -41,6 +45,9 @@ final class EduEvents implements AutoCloseable {
     private boolean disabled;
     private boolean messagesOn;
     private boolean unmaskedByEvent;
+
+    /** Whether a message has come without a trigger: the next trigger gets it. */
+    private boolean kept;
 
     EduEvents(Syscalls syscalls, Descriptors files) {
         this.syscalls = syscalls;
@@ -70,7 +77,7 @@ final class EduEvents implements AutoCloseable {
             device = NONE;
         }
         if (file == trigger) {
-            trigger = NONE;
+            trigger = LOST;
         }
     }
 
@@ -87,11 +94,16 @@ final class EduEvents implements AutoCloseable {
             }
         } else if ((flags & ACTION) == TRIGGER && index <= MESSAGES) {
             if (event && count != 0) {
-                trigger = symbol;
+                trigger = files.get(symbol) < 0 ? NONE : symbol;
                 if (mode == NONE) {
                     mode = (int) index;
                     masked = disabled;
                     messagesOn = true;
+                    kept = false;
+                }
+                if (kept && trigger != NONE) {
+                    kept = false;
+                    await();
                 }
             } else if (none && count == 0) {
                 mode = NONE;
@@ -131,6 +143,7 @@ final class EduEvents implements AutoCloseable {
         if (mode == MESSAGES) {
             long command = edu().read(EduRegisters.CONFIG + EduRegisters.COMMAND, 2);
             if (messagesOn && (command & MASTER) != 0) {
+                kept = trigger == NONE;
                 await();
             }
         } else if (mode == PIN && !masked && !disabled && pending()) {

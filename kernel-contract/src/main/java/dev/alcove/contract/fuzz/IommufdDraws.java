@@ -298,7 +298,7 @@ final class IommufdDraws {
         long ioas = ioas(file);
         long start = draw.oneIn(10) ? draw.of(1, -1, -PAGE, Long.MAX_VALUE, 1L << 40) : draw.below(8) * PAGE;
         // No iommufd: one that maps itself keeps itself for ever.
-        long memory = draw.oneIn(10) ? draw.of(EVENTFD, 30) : draw.of(MEMFD, MEMFD, MEMFD + 1);
+        long memory = draw.oneIn(10) ? draw.of(EVENTFD, 99) : draw.of(MEMFD, MEMFD, MEMFD + 1);
         return IommufdCalls.MAP_FILE.op(file, flags(), ioas, memory, start, mapped(file, ioas), iova);
     }
 

@@ -10,7 +10,7 @@ import dev.alcove.kernel.pci.PciFunction;
 import dev.alcove.kernel.task.Task;
 import dev.alcove.sys.Errno;
 import java.lang.foreign.MemorySegment;
-import java.util.Arrays;
+import java.lang.foreign.ValueLayout;
 import org.jspecify.annotations.Nullable;
 
 /**
@@ -42,7 +42,7 @@ public final class VfioDeviceFile extends OpenFile {
             VfioIoeventfds ioeventfds,
             VfioFeatures features,
             VfioDmaBufs dmaBufs,
-            byte[] header) {}
+            MemorySegment header) {}
 
     VfioDeviceFile(VfioDevice device, int flags, long inode) {
         super(flags);
@@ -63,8 +63,8 @@ public final class VfioDeviceFile extends OpenFile {
         state.interrupts.close();
         state.ioeventfds.close();
         function.setSink(null);
-        for (int offset = 0; offset < state.header.length; offset++) {
-            function.configWrite(offset, 1, state.header[offset]);
+        for (int offset = 0; offset < PciFunction.HEADER_SIZE; offset++) {
+            function.configWrite(offset, 1, state.header.get(ValueLayout.JAVA_BYTE, offset));
         }
         state.attachment.close();
         device.disown();
@@ -139,7 +139,7 @@ public final class VfioDeviceFile extends OpenFile {
     private void open(IommufdContext context, long deviceId) {
         function.changeCommand(
                 PciFunction.COMMAND_MASTER | PciFunction.COMMAND_INTX_DISABLE, PciFunction.COMMAND_MEMORY);
-        byte[] header = Arrays.copyOf(function.configCopy(), PciFunction.HEADER_SIZE);
+        MemorySegment header = MemorySegment.ofArray(function.configCopy());
         VfioConfigSpace config = new VfioConfigSpace(function);
         VfioInterrupts interrupts = new VfioInterrupts(function);
         VfioRegions regions = new VfioRegions(function, config, interrupts);

@@ -28,8 +28,11 @@ final class VfioInterrupts implements PciFunction.InterruptSink {
     private @Nullable Virqfd unmask;
     private boolean masked;
 
-    /** Whether a message came while there was no trigger: the kernel's interrupt core keeps one. */
+    /** Whether a message came before there was a first trigger: the kernel's interrupt core keeps one. */
     private boolean messagePending;
+
+    /** Whether messages have had a trigger; what comes after the last one is lost. */
+    private boolean triggered;
 
     /** Whether the user's command register disables the pin. */
     private boolean disabled;
@@ -243,9 +246,12 @@ final class VfioInterrupts implements PciFunction.InterruptSink {
         replaceTrigger(event[0]);
         if (error != 0 && first) {
             disableMessages();
-        } else if (event[0] != null && messagePending) {
-            messagePending = false;
-            event[0].signal(1);
+        } else if (event[0] != null) {
+            triggered = true;
+            if (messagePending) {
+                messagePending = false;
+                event[0].signal(1);
+            }
         }
         return error;
     }
@@ -258,6 +264,7 @@ final class VfioInterrupts implements PciFunction.InterruptSink {
 
     private void disableMessages() {
         messagePending = false;
+        triggered = false;
         replaceTrigger(null);
         inUse = NONE;
         enableAtFunction(0);
@@ -336,7 +343,7 @@ final class VfioInterrupts implements PciFunction.InterruptSink {
         if (inUse == MESSAGES && event != null) {
             event.signal(1);
         } else {
-            messagePending = inUse == MESSAGES;
+            messagePending |= inUse == MESSAGES && !triggered;
         }
     }
 

@@ -73,7 +73,7 @@ final class VfioIoeventfds {
 
     private void write(MmioRegion bar, Write write) {
         if (config.memoryEnabled()) {
-            bar.write(write.position(), write.width(), write.value() & -1L >>> Long.SIZE - 8 * write.width());
+            bar.write(write.position(), write.width(), write.value() & (-1L >>> (Long.SIZE - 8 * write.width())));
         }
     }
 

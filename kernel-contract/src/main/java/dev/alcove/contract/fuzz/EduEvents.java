@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 package dev.alcove.contract.fuzz;
 
-import dev.alcove.contract.fuzz.Answer.Builder;
 import dev.alcove.sys.Linux;
 import dev.alcove.sys.Syscalls;
 import java.lang.foreign.Arena;
@@ -16,7 +15,7 @@ import java.util.concurrent.locks.LockSupport;
  */
 final class EduEvents implements AutoCloseable {
     private static final int PATIENCE_MILLIS = 2000;
-    private static final long DRAIN_NANOS = 50_000_000;
+    private static final long DRAIN_NANOS = 100_000_000;
     private static final int PIN = 0;
     private static final int MESSAGES = 1;
     private static final int NONE = -1;
@@ -46,8 +45,10 @@ final class EduEvents implements AutoCloseable {
     private boolean messagesOn;
     private boolean unmaskedByEvent;
 
-    /** Whether a message has come without a trigger: the next trigger gets it. */
+    /** Whether a message has come before the first trigger, which gets it. */
     private boolean kept;
+
+    private boolean triggered;
 
     EduEvents(Syscalls syscalls, Descriptors files) {
         this.syscalls = syscalls;
@@ -100,7 +101,9 @@ final class EduEvents implements AutoCloseable {
                     masked = disabled;
                     messagesOn = true;
                     kept = false;
+                    triggered = false;
                 }
+                triggered |= trigger != NONE;
                 if (kept && trigger != NONE) {
                     kept = false;
                     await();
@@ -143,7 +146,7 @@ final class EduEvents implements AutoCloseable {
         if (mode == MESSAGES) {
             long command = edu().read(EduRegisters.CONFIG + EduRegisters.COMMAND, 2);
             if (messagesOn && (command & MASTER) != 0) {
-                kept = trigger == NONE;
+                kept |= !triggered;
                 await();
             }
         } else if (mode == PIN && !masked && !disabled && pending()) {
@@ -186,7 +189,7 @@ final class EduEvents implements AutoCloseable {
     }
 
     /** Adds what the eventfds have counted since the last time. */
-    Builder tell(Builder answer) {
+    Answer.Builder tell(Answer.Builder answer) {
         collect();
         for (int i = 0; i < counts.length; i++) {
             answer.and("event" + i, counts[i]);

@@ -205,8 +205,9 @@ final class VfioDraws {
         draw.add(20, () -> Op.of("raise", device(), draw.of(1, 2, 0x100, 1, 0)))
                 .add(15, () -> Op.of("region_write", device(), 0, EduRegisters.ACKNOWLEDGE, 4, -1))
                 .add(10, () -> Op.of("events"))
-                .add(10, () -> Op.of("pin_event", device(), event()))
-                .add(20, () -> VfioCalls.IRQ_EVENT.op(device(), 0x24, draw.of(1, 1, 1, 4, 3, 2), 0, 1, event()))
+                .add(10, () -> Op.of("pin_event", device(), draw.oneIn(12) ? IommufdDraws.MEMFD : EVENT + draw.below(2)))
+                .add(14, () -> VfioCalls.IRQ_EVENT.op(device(), 0x24, 1, 0, 1, draw.oneIn(10) ? 99 : EVENT + draw.below(2)))
+                .add(6, () -> VfioCalls.IRQ_EVENT.op(device(), 0x24, draw.of(4, 3, 2), 0, 1, event()))
                 .add(10, () -> VfioCalls.IRQ_EVENT.op(device(), draw.of(0x0c, 0x14, 0x14, 0x14), 0, 0, 1, draw.oneIn(8) ? 99 : UNMASK))
                 .add(30, this::irqValue)
                 .add(10, () -> Op.of("signal", EVENT + draw.below(EVENTS)))
@@ -224,7 +225,7 @@ final class VfioDraws {
         long count = draw.oneIn(4) ? draw.of(0, 0, 2, -1) : 1;
         if (data == 4) {
             // Not an eventfd: a number that is no descriptor.
-            return VfioCalls.IRQ_VALUE.op(device(), action | data, draw.below(5), 0, count, draw.of(-1, -2));
+            return VfioCalls.IRQ_VALUE.op(device(), action | data, draw.of(1, 4), 0, count, draw.of(-1, -2));
         }
         return VfioCalls.IRQ_VALUE.op(
                 device(), action | data, draw.oneIn(8) ? draw.below(6) : draw.of(0, 0, 1, 4), iommufd.rare(1, 0), count, draw.of(0, 1, 1));

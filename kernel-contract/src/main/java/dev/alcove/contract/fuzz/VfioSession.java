@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 package dev.alcove.contract.fuzz;
 
-import dev.alcove.contract.fuzz.Answer.Builder;
 import dev.alcove.sys.Linux;
 import dev.alcove.sys.MissingFeatureException;
 import dev.alcove.sys.Syscalls;
@@ -153,10 +152,10 @@ final class VfioSession implements Session {
         EduRegisters edu = new EduRegisters(syscalls, fd);
         events.collect();
         long answer = edu.write(EduRegisters.RAISE, 4, bits);
-        Builder told = Answer.with(answer)
+        Answer.Builder told = Answer.with(answer)
                 .and("raised", edu.read(EduRegisters.INTERRUPTS, 4))
                 .and("status", edu.read(EduRegisters.CONFIG + EduRegisters.STATUS, 2));
-        if (answer > 0 && told.build().values().get("raised") != 0) {
+        if (answer > 0 && value(told.build(), "raised") != 0) {
             events.raised();
         }
         return events.tell(told).build();
@@ -179,7 +178,7 @@ final class VfioSession implements Session {
         }
         edu.write(EduRegisters.ACKNOWLEDGE, 4, -1);
         Answer set = irq(VfioCalls.IRQ_EVENT.op(op.operand(0), 0x24, 0, 0, 1, op.operand(1)));
-        return events.tell(Answer.with(answer).and("set", set.values().get(Answer.ANSWER))).build();
+        return events.tell(Answer.with(answer).and("set", value(set, Answer.ANSWER))).build();
     }
 
     private Answer irq(Op op) {
@@ -194,18 +193,23 @@ final class VfioSession implements Session {
         return answer;
     }
 
+    private static long value(Answer answer, String name) {
+        Long value = answer.values().get(name);
+        return value == null ? 0 : value;
+    }
+
     private static boolean succeeded(Answer answer) {
-        return answer.values().get(Answer.ANSWER) == 0;
+        return value(answer, Answer.ANSWER) == 0;
     }
 
     /** Signals an eventfd on which the kernel may act, and waits for what comes of it. */
     private Answer signal(Op op) {
         events.collect();
         Answer answer = iommufd.write(iommufd.files().get(op.operand(0)), Long.BYTES);
-        if (answer.values().get(Answer.ANSWER) == Long.BYTES) {
+        if (value(answer, Answer.ANSWER) == Long.BYTES) {
             events.signalled(op.operand(0));
         }
-        return events.tell(Answer.with(answer.values().get(Answer.ANSWER))).build();
+        return events.tell(Answer.with(value(answer, Answer.ANSWER))).build();
     }
 
     private Answer dmaBuf(int fd, Op op) {
@@ -246,7 +250,7 @@ final class VfioSession implements Session {
         long hash = 0;
         for (long at = 0; at < (long) IommufdSession.USER_PAGES * PAGE; at += STEP) {
             Answer word = iommufd.user().read(at);
-            hash = hash * 0x100000001b3L + word.values().getOrDefault("word", word.values().get(Answer.ANSWER));
+            hash = hash * 0x100000001b3L + value(word, succeeded(word) ? "word" : Answer.ANSWER);
         }
         return hash;
     }
@@ -255,7 +259,7 @@ final class VfioSession implements Session {
         long from = op.operand(0) * PAGE;
         long last = 0;
         for (long at = from; at < from + op.operand(1) * PAGE; at += STEP) {
-            last = iommufd.user().write(at, (int) (op.operand(2) + at)).values().get(Answer.ANSWER);
+            last = value(iommufd.user().write(at, (int) (op.operand(2) + at)), Answer.ANSWER);
         }
         return Answer.of(last);
     }

@@ -15,7 +15,7 @@ final class IommufdCalls {
             StructCall.of("ioas_alloc", 0x3b81, 12, word("flags", 4), field("id", 8, 4, Kind.OUT));
     static final StructCall ALLOW_IOVAS = StructCall.of(
             "allow_iovas", 0x3b82, 24, word("ioas", 4), word("count", 8), word("reserved", 12),
-            field("ranges", 16, 8, Kind.BUFFER));
+            field("ranges", 16, 8, Kind.BUFFER)).withWords(6);
     static final StructCall COPY = StructCall.of(
             "copy", 0x3b83, 40, word("flags", 4), word("to", 8), word("from", 12), quad("length", 16),
             quad("to_iova", 24), quad("from_iova", 32));

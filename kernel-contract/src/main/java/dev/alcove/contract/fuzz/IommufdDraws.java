@@ -347,13 +347,14 @@ final class IommufdDraws {
     }
 
     private Op allow() {
-        long[] values = new long[4 + 2 * (int) draw.below(4)];
+        long[] values = new long[4 + IommufdCalls.ALLOW_IOVAS.words()];
+        int used = 4 + 2 * (int) draw.below(4);
         long file = iommufd();
         values[0] = ioas(file);
-        values[1] = draw.oneIn(12) ? draw.of(1, 5, -1) : (values.length - 4) / 2;
+        values[1] = draw.oneIn(12) ? draw.of(1, 5, -1) : (used - 4) / 2;
         values[2] = rare(1, 0);
         values[3] = buffer();
-        for (int i = 4; i < values.length; i += 2) {
+        for (int i = 4; i < used; i += 2) {
             long first = iova();
             values[i] = first;
             values[i + 1] = draw.oneIn(8) ? iova() : first + draw.of(PLACE, 2 * PLACE, 4 * PLACE, 1 << 22) - 1;

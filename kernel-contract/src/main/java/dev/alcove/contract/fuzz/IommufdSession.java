@@ -93,7 +93,7 @@ final class IommufdSession implements Session {
             case "close" -> Answer.of(files.close(file));
             case "dup" -> Answer.ofFile(files.set(file, syscalls.dup(files.get(op.operand(1)))));
             case "ioctl" -> Answer.of(syscalls.ioctl(files.get(file), op.intOperand(1), op.operand(2)));
-            case "wild" -> caller.perform(new StructCall("wild", op.intOperand(4), 64, List.of()), op);
+            case "wild" -> caller.perform(StructCall.of("wild", op.intOperand(4), 64), op);
             case "read" -> read(files.get(file), op.intOperand(1));
             case "write" -> write(files.get(file), op.intOperand(1));
             case "poll" -> poll(files.get(file));

@@ -3,14 +3,16 @@ package dev.alcove.contract.fuzz;
 
 import java.util.ArrayList;
 import java.util.List;
+import java.util.stream.IntStream;
 
 /**
  * An ioctl whose argument is a struct that starts with its own size.
  *
  * @param name of the op
  * @param size bytes of the struct as a current kernel knows it
+ * @param words of 64 bits in the scratch buffer, each an operand behind those of the fields
  */
-record StructCall(String name, int request, int size, List<Field> fields) {
+record StructCall(String name, int request, int size, List<Field> fields, int words) {
     /** The operands that every such op has in front of those of its fields. */
     static final int COMMON = 4;
 
@@ -34,7 +36,12 @@ record StructCall(String name, int request, int size, List<Field> fields) {
     record Field(String name, int offset, int width, Kind kind) {}
 
     static StructCall of(String name, int request, int size, Field... fields) {
-        return new StructCall(name, request, size, List.of(fields));
+        return new StructCall(name, request, size, List.of(fields), 0);
+    }
+
+    /** The call with words in its scratch buffer. */
+    StructCall withWords(int count) {
+        return new StructCall(name, request, size, fields, count);
     }
 
     static Field word(String name, int offset) {
@@ -54,10 +61,11 @@ record StructCall(String name, int request, int size, List<Field> fields) {
         return fields.stream().filter(field -> field.kind() != Kind.OUT).toList();
     }
 
-    /** Names of the operands; what follows them is the content of the scratch buffer, in words of 64 bits. */
+    /** Names of the operands. */
     List<String> operandNames() {
         List<String> names = new ArrayList<>(List.of("@file", "size", "tail", "place"));
         inputs().forEach(field -> names.add((field.kind() == Kind.FILE || field.kind() == Kind.NEW_FILE ? "@" : "") + field.name()));
+        IntStream.range(0, words).forEach(i -> names.add("word" + i));
         return names;
     }
 

@@ -13,6 +13,7 @@ import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.List;
+import java.util.Objects;
 import java.util.concurrent.Callable;
 import org.jspecify.annotations.Nullable;
 import picocli.CommandLine;
@@ -89,7 +90,7 @@ final class ExecCommand implements Callable<Integer> {
 
     @Override
     public Integer call() throws InterruptedException {
-        PrintWriter errors = spec == null ? new PrintWriter(System.err, true) : spec.commandLine().getErr();
+        PrintWriter errors = Objects.requireNonNull(spec).commandLine().getErr();
         String name = command.getFirst();
         Path program = find(name);
         if (program == null) {

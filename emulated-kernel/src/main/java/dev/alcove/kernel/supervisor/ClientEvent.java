@@ -5,6 +5,7 @@ import dev.alcove.kernel.file.EventFile;
 import dev.alcove.sys.Linux;
 import java.lang.foreign.Arena;
 import java.lang.foreign.MemorySegment;
+import java.util.concurrent.locks.LockSupport;
 import java.util.function.Consumer;
 
 import static java.lang.foreign.ValueLayout.JAVA_LONG;
@@ -15,6 +16,7 @@ import static java.lang.foreign.ValueLayout.JAVA_LONG;
  */
 final class ClientEvent extends EventFile {
     private static final int PATIENCE = 100;
+    private static final long PAUSE_NANOS = 100_000;
 
     private final Host host;
     private final int fd;
@@ -73,7 +75,7 @@ final class ClientEvent extends EventFile {
                 wake();
                 // A counter that nobody takes away must not keep a processor busy.
                 if (host.poll(fd, Linux.POLLIN, 0) > 0) {
-                    Thread.yield();
+                    LockSupport.parkNanos(PAUSE_NANOS);
                 }
             }
         }

@@ -66,7 +66,7 @@ final class Clients {
                 forget(process);
             }
         }
-        return processes.get(process.pid()) != process;
+        return !process.equals(processes.get(process.pid()));
     }
 
     private void forget(ClientProcess process) {

@@ -228,7 +228,7 @@ final class Host {
         if (raw.call(NR_CAPGET, own.struct.address(), sets, 0) < 0) {
             return 0;
         }
-        return Integer.toUnsignedLong(own.struct.get(JAVA_INT, 8)) | (long) own.struct.get(JAVA_INT, 20) << 32;
+        return Integer.toUnsignedLong(own.struct.get(JAVA_INT, 8)) | ((long) own.struct.get(JAVA_INT, 20) << 32);
     }
 
     /** A soft limit of a process; 0 when it is gone. */

@@ -81,8 +81,8 @@ final class Receivers {
     private void run() {
         while (!finished()) {
             lead.lock();
-            spare.decrementAndGet();
             try {
+                spare.decrementAndGet();
                 Runnable waits = null;
                 while (waits == null && !finished()) {
                     waits = leadOnce();

@@ -106,7 +106,7 @@ final class Tracee {
     boolean atSyscall() {
         MemorySegment code = MemorySegment.ofArray(new byte[INSTRUCTION]);
         return host.copyIn(tid, saved.get(JAVA_LONG, RIP) - INSTRUCTION, code) == 0
-                && (code.get(JAVA_BYTE, 0) & 0xff | code.get(JAVA_BYTE, 1) << 8) == SYSCALL;
+                && ((code.get(JAVA_BYTE, 0) & 0xff) | (code.get(JAVA_BYTE, 1) << 8)) == SYSCALL;
     }
 
     /** Lets it make a call; its answer, or {@code -ESRCH} when the thread is gone. */

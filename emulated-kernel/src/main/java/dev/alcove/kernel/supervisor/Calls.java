@@ -132,7 +132,7 @@ final class Calls {
     /** Only whether the file lets itself be mapped is decided here: the host's kernel maps the placeholder. */
     private static long map(Client client, Notification call) {
         OpenFile file = client.own((int) call.e());
-        boolean odd = (call.f() & Linux.PAGE_SIZE - 1) != 0 || call.b() == 0 || call.f() < 0;
+        boolean odd = (call.f() & (Linux.PAGE_SIZE - 1)) != 0 || call.b() == 0 || call.f() < 0;
         if (file == null || odd) {
             return PROCEED;
         }
@@ -142,7 +142,7 @@ final class Calls {
         if (!file.readable() || (shared && (protection & Linux.PROT_WRITE) != 0 && !file.writable())) {
             return -Errno.EACCES;
         }
-        long length = call.b() + Linux.PAGE_SIZE - 1 & -Linux.PAGE_SIZE;
+        long length = (call.b() + Linux.PAGE_SIZE - 1) & -Linux.PAGE_SIZE;
         return switch (file.map(client, call.f(), length, protection, flags)) {
             case Mapping.Refused refused -> -refused.errno();
             case Mapping.Pages pages -> PROCEED;

@@ -59,7 +59,7 @@ final class ClientFiles {
     }
 
     private long pages(int fd) {
-        return Math.max(0, host.size(fd)) + Linux.PAGE_SIZE - 1 >> Linux.PAGE_SHIFT;
+        return (Math.max(0, host.size(fd)) + Linux.PAGE_SIZE - 1) >> Linux.PAGE_SHIFT;
     }
 
     /** Begins a use of a file that is in use already; null when it is not. */

@@ -47,6 +47,7 @@ final class ClientMemory extends Mm {
     private final Map<Long, ClientFiles.Shared> used = new HashMap<>();
     /** The last that were given, each once. */
     private final Set<Given> given = new LinkedHashSet<>();
+    @SuppressWarnings("ThreadLocalUsage") // of one call in one address space
     private final ThreadLocal<@Nullable Unshared> unshared = new ThreadLocal<>();
     private volatile boolean gone;
 
@@ -119,7 +120,7 @@ final class ClientMemory extends Mm {
 
     private Unshared wanted(Area area, long from, long to) {
         long start = from & -Linux.PAGE_SIZE;
-        long end = to + Linux.PAGE_SIZE - 1 & -Linux.PAGE_SIZE;
+        long end = (to + Linux.PAGE_SIZE - 1) & -Linux.PAGE_SIZE;
         for (Given range : given) {
             if (range.start < to && range.end > from) {
                 start = Math.min(start, range.start);
@@ -133,7 +134,7 @@ final class ClientMemory extends Mm {
     /** The program is about to give a range to a guest or a device: if it has to be shared, then all of it. */
     synchronized void gives(long address, long length) {
         long start = address & -Linux.PAGE_SIZE;
-        long end = address + length + Linux.PAGE_SIZE - 1 & -Linux.PAGE_SIZE;
+        long end = (address + length + Linux.PAGE_SIZE - 1) & -Linux.PAGE_SIZE;
         if (start >= 0 && end > start && given.add(new Given(start, end)) && given.size() > MOST_GIVEN) {
             given.remove(given.iterator().next());
         }
@@ -177,7 +178,7 @@ final class ClientMemory extends Mm {
             if (area == null || store == null) {
                 return done > 0 ? done : -Errno.EFAULT;
             }
-            int end = (int) Math.min(count, done + (area.end() - from >> Linux.PAGE_SHIFT));
+            int end = (int) Math.min(count, done + ((area.end() - from) >> Linux.PAGE_SHIFT));
             for (; done < end; done++) {
                 long frame = store.pin(area.page(address + ((long) done << Linux.PAGE_SHIFT)));
                 if (frame < 0) {

@@ -84,7 +84,7 @@ final class ForeignFiles {
         if (taken < 0) {
             return null;
         }
-        PageStore store = new PageStore(memory, Math.max(0, host.size(taken)) + Linux.PAGE_SIZE - 1 >> Linux.PAGE_SHIFT, true);
+        PageStore store = new PageStore(memory, (Math.max(0, host.size(taken)) + Linux.PAGE_SIZE - 1) >> Linux.PAGE_SHIFT, true);
         if (store.showIn(taken) != 0) {
             host.close(taken);
             return new Other();

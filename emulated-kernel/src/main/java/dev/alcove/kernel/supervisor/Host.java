@@ -189,7 +189,7 @@ final class Host {
         int length = 0;
         while (length < 4096) {
             long at = address + length;
-            long piece = Math.min(4096 - length, Linux.PAGE_SIZE - (at & Linux.PAGE_SIZE - 1));
+            long piece = Math.min(4096 - length, Linux.PAGE_SIZE - (at & (Linux.PAGE_SIZE - 1)));
             if (transfer(own, NR_PROCESS_VM_READV, tid, at, piece) != piece) {
                 return null;
             }

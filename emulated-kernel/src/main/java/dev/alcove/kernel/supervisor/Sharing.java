@@ -129,7 +129,7 @@ final class Sharing {
             MemorySegment entries = arena.allocate(8L * STRETCH, 8);
             MemorySegment page = arena.allocate(Linux.PAGE_SIZE, 8);
             for (long at = range.start(); at < range.end(); at += (long) STRETCH << Linux.PAGE_SHIFT) {
-                long pages = Math.min(STRETCH, range.end() - at >> Linux.PAGE_SHIFT);
+                long pages = Math.min(STRETCH, (range.end() - at) >> Linux.PAGE_SHIFT);
                 if (host.calls.pread(pagemap, entries.asSlice(0, 8 * pages), at >> Linux.PAGE_SHIFT << 3) != 8 * pages) {
                     host.close(file);
                     return -1;

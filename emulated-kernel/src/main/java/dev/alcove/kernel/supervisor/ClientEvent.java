@@ -56,6 +56,7 @@ final class ClientEvent extends EventFile {
     }
 
     @Override
+    @SuppressWarnings("UnsynchronizedOverridesSynchronized") // the counter is the host's
     public int poll() {
         return Math.max(0, host.poll(fd, Linux.POLLIN | Linux.POLLOUT, 0));
     }

@@ -70,7 +70,8 @@ final class KvmInvalidationContractTest {
         int answer;
         do {
             answer = v.run();
-        } while (answer == -Errno.EFAULT && v.exit() == KvmVcpu.MEMORY_FAULT || answer == 0 && v.exit() == KvmVcpu.MMIO);
+        } while ((answer == -Errno.EFAULT && v.exit() == KvmVcpu.MEMORY_FAULT)
+                || (answer == 0 && v.exit() == KvmVcpu.MMIO));
         return answer;
     }
 

@@ -306,7 +306,7 @@ public final class EmulatedProcess implements Syscalls, AutoCloseable {
             if (length < 0 || length > TASK_SIZE) {
                 return -Errno.ENOMEM;
             }
-            if (file != null && isPastTheLargest(file, offset, length)) {
+            if (file != null && isPastTheLargest(file, offset, (length + Linux.PAGE_SIZE - 1) & -Linux.PAGE_SIZE)) {
                 return -Errno.EOVERFLOW;
             }
             boolean validated = type == Linux.MAP_SHARED_VALIDATE && !anonymous;

@@ -17,6 +17,11 @@ public record Answer(Map<String, Long> values) {
         values = Collections.unmodifiableMap(new LinkedHashMap<>(values));
     }
 
+    /** The value {@link #ANSWER}; 0 where there is none. */
+    public long answer() {
+        return values.getOrDefault(ANSWER, 0L);
+    }
+
     /** A plain answer of a call. */
     public static Answer of(long answer) {
         return new Answer(Map.of(ANSWER, answer));

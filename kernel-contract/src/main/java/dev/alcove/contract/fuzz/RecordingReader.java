@@ -28,7 +28,11 @@ public final class RecordingReader {
         this.json = json;
     }
 
-    /** @throws BadInputException when the file cannot be read, is cut, or is no recording of this version */
+    /**
+     * Reads a file.
+     *
+     * @throws BadInputException when it cannot be read, is cut, or is no recording of this version
+     */
     public static Recording read(Path file) {
         try (InputStream in = Files.newInputStream(file)) {
             return read(file.toString(), in);

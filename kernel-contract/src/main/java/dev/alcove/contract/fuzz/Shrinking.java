@@ -27,12 +27,11 @@ public final class Shrinking {
      * @return with the shortest sequence that was found; {@code start} where it could not be reproduced
      */
     public static Difference shrink(Difference start, Trial trial) {
-        Difference best = start;
         Optional<Difference> again = trial.run(start.ops());
         if (again.isEmpty()) {
             return start;
         }
-        best = again.get();
+        Difference best = again.get();
         int parts = 2;
         while (best.index() > 0) {
             int size = Math.max(1, (best.index() + parts - 1) / parts);

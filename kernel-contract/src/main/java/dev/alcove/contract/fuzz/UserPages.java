@@ -136,6 +136,7 @@ public final class UserPages implements AutoCloseable {
         return touch(symbol, Linux.PROT_WRITE, value);
     }
 
+    @SuppressWarnings("ThreadPriorityCheck") // not for the scheduler's sake
     private Answer touch(long symbol, int right, int value) {
         if (symbol < 0 || symbol >= (long) pages * PAGE || !allows(symbol, right)) {
             return Answer.of(-Errno.EFAULT);

@@ -40,8 +40,8 @@ class FuzzingTest {
         List<Op> sequence = Fuzzing.sequence(surface, 3, OPS);
         List<Answer> answers = FuzzedKernel.PLAIN.perform(surface, sequence);
         assertEquals(answers, FuzzedKernel.PLAIN.perform(surface, sequence));
-        assertTrue(answers.stream().anyMatch(answer -> answer.values().get(Answer.ANSWER) == 0));
-        assertTrue(answers.stream().anyMatch(answer -> answer.values().get(Answer.ANSWER) < 0));
+        assertTrue(answers.stream().anyMatch(answer -> answer.answer() == 0));
+        assertTrue(answers.stream().anyMatch(answer -> answer.answer() < 0));
     }
 
     @ParameterizedTest
@@ -97,7 +97,7 @@ class FuzzingTest {
                 found, Performer.stillDiffers(surface, FuzzedKernel.PLAIN, planted, found));
         assertEquals(3, shrunk.ops().stream().filter(op -> op.name().equals("fallocate")).count(), shrunk.toString());
         assertTrue(shrunk.ops().size() <= 9, shrunk.toString());
-        assertEquals(-Errno.ENOSPC, shrunk.right().values().get(Answer.ANSWER));
+        assertEquals(-Errno.ENOSPC, shrunk.right().answer());
         // None can be left out.
         for (int i = 0; i < shrunk.ops().size(); i++) {
             int left = i;

@@ -27,7 +27,7 @@ class RecordingTest {
         ByteArrayOutputStream out = new ByteArrayOutputStream();
         try (RecordingWriter writer = new RecordingWriter(out, header)) {
             for (Op op : OPS) {
-                writer.write(op, op == OPS.getLast() ? last : Answer.of(-9));
+                writer.write(op, op.equals(OPS.getLast()) ? last : Answer.of(-9));
             }
             writer.end();
         }

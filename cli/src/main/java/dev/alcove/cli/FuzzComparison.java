@@ -24,7 +24,7 @@ import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.Optional;
-import java.util.SortedSet;
+import java.util.NavigableSet;
 import java.util.TreeSet;
 import java.util.stream.Stream;
 import org.jspecify.annotations.Nullable;
@@ -67,10 +67,10 @@ final class FuzzComparison {
         if (!Files.isDirectory(left) || !Files.isDirectory(right)) {
             return compareFiles(left, right);
         }
-        SortedSet<String> names = names(left);
-        SortedSet<String> others = names(right);
+        NavigableSet<String> names = names(left);
+        NavigableSet<String> others = names(right);
         if (!names.equals(others)) {
-            SortedSet<String> lone = new TreeSet<>(names);
+            NavigableSet<String> lone = new TreeSet<>(names);
             lone.addAll(others);
             names.retainAll(others);
             lone.removeAll(names);
@@ -88,9 +88,9 @@ final class FuzzComparison {
         return same;
     }
 
-    private static SortedSet<String> names(Path folder) throws IOException {
+    private static NavigableSet<String> names(Path folder) throws IOException {
         try (Stream<Path> files = Files.list(folder)) {
-            SortedSet<String> names = new TreeSet<>();
+            NavigableSet<String> names = new TreeSet<>();
             files.map(file -> String.valueOf(file.getFileName()))
                     .filter(name -> name.endsWith(".jsonl"))
                     .forEach(names::add);

@@ -219,6 +219,95 @@ final class VfioDeviceContractTest {
         }
     }
 
+    @EveryKernel
+    void hasNothingThatResetsIt(KernelUnderTest kernel) {
+        try (EduUnderTest edu = new EduUnderTest(kernel)) {
+            ok(edu.bind());
+            MemorySegment info = edu.words(16, 0, 0, 0);
+            ok(edu.sys.ioctl(edu.device, EduUnderTest.GET_INFO, info));
+            assertEquals(0, word(info, 4) & 1, "VFIO_DEVICE_FLAGS_RESET");
+            fails(Errno.EINVAL, edu.ioctl(EduUnderTest.RESET));
+            fails(Errno.EINVAL, edu.ioctl(0x3b70, 8, 0, 0));
+            fails(Errno.ENODEV, edu.ioctl(0x3b70, 12, 0, 0));
+            fails(Errno.EINVAL, edu.ioctl(0x3b71, 12, 1, 0));
+            fails(Errno.ENODEV, edu.ioctl(0x3b71, 12, 0, 0));
+        }
+    }
+
+    @EveryKernel
+    void keepsItsRegistersWhenItIsClosed(KernelUnderTest kernel) {
+        try (EduUnderTest edu = new EduUnderTest(kernel)) {
+            ok(edu.bind());
+            edu.enable();
+            edu.write(4, 4, 0x1234);
+            edu.write(0x80, 8, 0x123456789abcL);
+        }
+        try (EduUnderTest edu = new EduUnderTest(kernel)) {
+            ok(edu.bind());
+            assertEquals(0xffffedcbL, edu.read(4, 4));
+            assertEquals(0x123456789abcL, edu.read(0x80, 8));
+            assertEquals(0, edu.read(EduUnderTest.CONFIG + EduUnderTest.COMMAND, 2) & 4, "no master any more");
+        }
+    }
+
+    @EveryKernel
+    void registersTakeTheirWidths(KernelUnderTest kernel) {
+        try (EduUnderTest edu = new EduUnderTest(kernel)) {
+            ok(edu.bind());
+            edu.enable();
+            assertEquals(0, edu.read(0, 1));
+            assertEquals(0, edu.read(0, 2));
+            assertEquals(-1, edu.read(0, 8));
+            edu.write(0x88, 8, -1);
+            edu.write(0x88, 4, 5);
+            assertEquals(5, edu.read(0x88, 8), "four bytes set all eight");
+            assertEquals(5, edu.read(0x88, 4));
+            assertEquals(0xffffffffL, edu.read(0x8c, 4));
+            edu.write(0x88, 2, 7);
+            assertEquals(5, edu.read(0x88, 8));
+        }
+    }
+
+    @EveryKernel
+    void lowPowerIsEnteredOnce(KernelUnderTest kernel) {
+        try (EduUnderTest edu = new EduUnderTest(kernel)) {
+            ok(edu.bind());
+            ok(edu.ioctl(EduUnderTest.FEATURE, 8, 0x40003));
+            fails(Errno.EINVAL, edu.ioctl(EduUnderTest.FEATURE, 8, 0x10003));
+            fails(Errno.EINVAL, edu.ioctl(EduUnderTest.FEATURE, 8, 3));
+            ok(edu.ioctl(EduUnderTest.FEATURE, 8, 0x20003));
+            fails(Errno.EINVAL, edu.ioctl(EduUnderTest.FEATURE, 8, 0x20003));
+            ok(edu.ioctl(EduUnderTest.FEATURE, 8, 0x20005));
+            ok(edu.ioctl(EduUnderTest.FEATURE, 8, 0x20005));
+            fails(Errno.EINVAL, edu.ioctl(EduUnderTest.FEATURE, 12, 0x20004, 0));
+            fails(Errno.EINVAL, edu.ioctl(EduUnderTest.FEATURE, 16, 0x20004, -1, 0));
+            fails(Errno.EBADF, edu.ioctl(EduUnderTest.FEATURE, 16, 0x20004, 9999, 0));
+            fails(Errno.EINVAL, edu.ioctl(EduUnderTest.FEATURE, 16, 0x20004, edu.iommu, 0));
+            for (int migration : new int[] {0, 1, 2, 6, 7, 8, 9, 10}) {
+                fails(Errno.ENOTTY, edu.ioctl(EduUnderTest.FEATURE, 8, 0x40000 | migration));
+            }
+        }
+    }
+
+    @EveryKernel
+    void pasidZeroIsTheDeviceItself(KernelUnderTest kernel) {
+        try (EduUnderTest edu = new EduUnderTest(kernel)) {
+            ok(edu.bind());
+            int ioas = edu.newIoas();
+            fails(Errno.EINVAL, edu.ioctl(EduUnderTest.ATTACH, 12, 1, ioas, 0));
+            int missing = edu.ioctl(EduUnderTest.ATTACH, 16, 1, 0x7fff, 0);
+            kernel.needs("VFIO_DEVICE_ATTACH_PASID", missing == -Errno.EINVAL ? missing : 0);
+            fails(Errno.ENOENT, missing);
+            fails(Errno.EINVAL, edu.ioctl(EduUnderTest.ATTACH, 16, 1, ioas, 7));
+            ok(edu.ioctl(EduUnderTest.ATTACH, 12, 0, ioas));
+            fails(Errno.EBUSY, edu.ioctl(EduUnderTest.ATTACH, 16, 1, ioas, 0));
+            ok(edu.ioctl(EduUnderTest.DETACH, 12, 1, 0));
+            fails(Errno.EBUSY, edu.sys.ioctl(edu.iommu, EduUnderTest.DESTROY, edu.words(8, ioas)));
+            ok(edu.ioctl(EduUnderTest.DETACH, 8, 0));
+            ok(edu.sys.ioctl(edu.iommu, EduUnderTest.DESTROY, edu.words(8, ioas)));
+        }
+    }
+
     private static long readEvent(Syscalls sys, int fd) {
         try (Arena arena = Arena.ofConfined()) {
             MemorySegment value = arena.allocate(8, 8);

@@ -104,6 +104,32 @@ final class VfioDmaContractTest {
     }
 
     @EveryKernel
+    void whatIsRefusedReadsAsZeros(KernelUnderTest kernel) {
+        try (EduUnderTest edu = new EduUnderTest(kernel)) {
+            int ioas = edu.attached();
+            edu.enable();
+            MemorySegment memory = random(edu, PAGE, 6);
+            ok(edu.map(ioas, memory.address(), PAGE, IOVA, true));
+            edu.transfer(IOVA + PAGE, EduUnderTest.BUFFER, PART, false);
+            edu.transfer(EduUnderTest.BUFFER, IOVA, PART, true);
+            assertEquals(-1, memory.asSlice(0, PART).mismatch(MemorySegment.ofArray(new byte[(int) PART])));
+        }
+    }
+
+    @EveryKernel
+    void aDeviceThatIsNoMasterReachesNothing(KernelUnderTest kernel) {
+        try (EduUnderTest edu = new EduUnderTest(kernel)) {
+            int ioas = edu.attached();
+            ok(edu.write(EduUnderTest.CONFIG + EduUnderTest.COMMAND, 2, 2));
+            MemorySegment memory = random(edu, PAGE, 7);
+            byte[] before = memory.toArray(ValueLayout.JAVA_BYTE);
+            ok(edu.map(ioas, memory.address(), PAGE, IOVA, true));
+            edu.transfer(EduUnderTest.BUFFER, IOVA, PART, true);
+            assertEquals(-1, memory.mismatch(MemorySegment.ofArray(before)));
+        }
+    }
+
+    @EveryKernel
     void theMessageWindowCannotBeMapped(KernelUnderTest kernel) {
         try (EduUnderTest edu = new EduUnderTest(kernel)) {
             int ioas = edu.attached();

@@ -6,6 +6,7 @@ import dev.alcove.vmm.VmOutcome;
 import java.io.OutputStreamWriter;
 import java.io.PrintWriter;
 import java.nio.charset.Charset;
+import java.util.Objects;
 import org.jspecify.annotations.Nullable;
 import picocli.AutoComplete;
 import picocli.CommandLine;
@@ -81,7 +82,7 @@ public final class Alcove implements Runnable {
         });
         line.setExecutionStrategy(new CommandLine.RunLast());
         // What follows the program's name is the program's.
-        line.getSubcommands().get("exec").setStopAtPositional(true);
+        Objects.requireNonNull(line.getSubcommands().get("exec")).setStopAtPositional(true);
         return line.execute(arguments);
     }
 

@@ -36,7 +36,7 @@ final class GuestMemfdAllocationContractTest {
         }
     }
 
-    @EveryKvm
+    @EveryKernel
     void allocationKeepsTheSize(KernelUnderTest kernel) {
         try (File f = new File(kernel)) {
             fails(Errno.EOPNOTSUPP, f.allocate(0, 0, PAGE));
@@ -44,7 +44,7 @@ final class GuestMemfdAllocationContractTest {
         }
     }
 
-    @EveryKvm
+    @EveryKernel
     void allocationOfEverything(KernelUnderTest kernel) {
         try (File f = new File(kernel)) {
             ok(f.allocate(KEEP, 0, 8 * PAGE));
@@ -52,7 +52,7 @@ final class GuestMemfdAllocationContractTest {
         }
     }
 
-    @EveryKvm
+    @EveryKernel
     void allocationStaysInTheFile(KernelUnderTest kernel) {
         try (File f = new File(kernel)) {
             fails(Errno.EINVAL, f.allocate(KEEP, 0, 9 * PAGE));
@@ -62,7 +62,7 @@ final class GuestMemfdAllocationContractTest {
         }
     }
 
-    @EveryKvm
+    @EveryKernel
     void rangesAreWholePages(KernelUnderTest kernel) {
         try (File f = new File(kernel)) {
             for (int mode : new int[] {KEEP, KEEP | PUNCH}) {
@@ -73,7 +73,7 @@ final class GuestMemfdAllocationContractTest {
         }
     }
 
-    @EveryKvm
+    @EveryKernel
     void rangesAreNotEmpty(KernelUnderTest kernel) {
         try (File f = new File(kernel)) {
             for (int mode : new int[] {KEEP, KEEP | PUNCH}) {
@@ -84,7 +84,7 @@ final class GuestMemfdAllocationContractTest {
         }
     }
 
-    @EveryKvm
+    @EveryKernel
     void rangesDoNotOverflow(KernelUnderTest kernel) {
         try (File f = new File(kernel)) {
             for (int mode : new int[] {KEEP, KEEP | PUNCH}) {
@@ -94,7 +94,7 @@ final class GuestMemfdAllocationContractTest {
         }
     }
 
-    @EveryKvm
+    @EveryKernel
     void punchingKeepsTheSize(KernelUnderTest kernel) {
         try (File f = new File(kernel)) {
             fails(Errno.EOPNOTSUPP, f.allocate(PUNCH, 0, PAGE));
@@ -102,7 +102,7 @@ final class GuestMemfdAllocationContractTest {
         }
     }
 
-    @EveryKvm
+    @EveryKernel
     void punchingWhereNothingIs(KernelUnderTest kernel) {
         try (File f = new File(kernel)) {
             ok(f.allocate(KEEP | PUNCH, 0, 8 * PAGE));
@@ -110,7 +110,7 @@ final class GuestMemfdAllocationContractTest {
         }
     }
 
-    @EveryKvm
+    @EveryKernel
     void punchingBehindTheEnd(KernelUnderTest kernel) {
         try (File f = new File(kernel)) {
             ok(f.allocate(KEEP | PUNCH, 100 * PAGE, PAGE));
@@ -118,7 +118,7 @@ final class GuestMemfdAllocationContractTest {
         }
     }
 
-    @EveryKvm
+    @EveryKernel
     void punchingOverTheEnd(KernelUnderTest kernel) {
         try (File f = new File(kernel)) {
             ok(f.allocate(KEEP, 0, 8 * PAGE));
@@ -126,7 +126,7 @@ final class GuestMemfdAllocationContractTest {
         }
     }
 
-    @EveryKvm
+    @EveryKernel
     void nothingElseIsSupported(KernelUnderTest kernel) {
         try (File f = new File(kernel)) {
             int[] modes = {
@@ -147,7 +147,7 @@ final class GuestMemfdAllocationContractTest {
         }
     }
 
-    @EveryKvm
+    @EveryKernel
     void theRangesSignDecidesBeforeTheMode(KernelUnderTest kernel) {
         try (File f = new File(kernel)) {
             fails(Errno.EINVAL, f.allocate(0, -PAGE, PAGE));
@@ -155,7 +155,7 @@ final class GuestMemfdAllocationContractTest {
         }
     }
 
-    @EveryKvm
+    @EveryKernel
     void theModeDecidesBeforeTheAlignment(KernelUnderTest kernel) {
         try (File f = new File(kernel)) {
             fails(Errno.EOPNOTSUPP, f.allocate(0, 1, 1));
@@ -163,7 +163,7 @@ final class GuestMemfdAllocationContractTest {
         }
     }
 
-    @EveryKvm
+    @EveryKernel
     void anUnknownModeDecidesBeforeTheOverflow(KernelUnderTest kernel) {
         try (File f = new File(kernel)) {
             fails(Errno.EOPNOTSUPP, f.allocate(PUNCH, 0x7ffffffffffff000L, PAGE));
@@ -172,7 +172,7 @@ final class GuestMemfdAllocationContractTest {
         }
     }
 
-    @EveryKvm
+    @EveryKernel
     void theAlignmentDecidesBeforeTheSizeOfTheFile(KernelUnderTest kernel) {
         try (File f = new File(kernel)) {
             fails(Errno.EINVAL, f.allocate(KEEP | PUNCH, 100 * PAGE + 1, PAGE));

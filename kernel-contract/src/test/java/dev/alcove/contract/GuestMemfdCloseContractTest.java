@@ -142,27 +142,27 @@ final class GuestMemfdCloseContractTest {
         }
     }
 
-    @EveryKvm
+    @EveryKernel
     void theMachineFirst(KernelUnderTest kernel) {
         closedFirst(kernel, Part.MACHINE);
     }
 
-    @EveryKvm
+    @EveryKernel
     void theVcpuFirst(KernelUnderTest kernel) {
         closedFirst(kernel, Part.VCPU);
     }
 
-    @EveryKvm
+    @EveryKernel
     void theFileFirst(KernelUnderTest kernel) {
         closedFirst(kernel, Part.FILE);
     }
 
-    @EveryKvm
+    @EveryKernel
     void theMappingFirst(KernelUnderTest kernel) {
         closedFirst(kernel, Part.MAPPING);
     }
 
-    @EveryKvm
+    @EveryKernel
     void aSlotIsDeletedAfterItsFileIsClosed(KernelUnderTest kernel) {
         try (Parts p = new Parts(kernel)) {
             p.closeOne(Part.MAPPING);
@@ -172,7 +172,7 @@ final class GuestMemfdCloseContractTest {
         }
     }
 
-    @EveryKvm
+    @EveryKernel
     void aFileIsClosedAfterItsSlotIsDeleted(KernelUnderTest kernel) {
         try (Parts p = new Parts(kernel)) {
             ok(p.region(1, GMEM, RAM, 0, 0, -1));
@@ -181,7 +181,7 @@ final class GuestMemfdCloseContractTest {
         }
     }
 
-    @EveryKvm
+    @EveryKernel
     void aMappingKeepsTheBinding(KernelUnderTest kernel) {
         try (KvmGuest g = KvmGuest.mappable(kernel)) {
             MemorySegment mapping = g.m.map(KvmGuest.PAGES, Linux.MAP_SHARED, g.gmem);
@@ -193,7 +193,7 @@ final class GuestMemfdCloseContractTest {
         }
     }
 
-    @EveryKvm
+    @EveryKernel
     void aDuplicateKeepsTheBinding(KernelUnderTest kernel) {
         try (KvmGuest g = KvmGuest.mappable(kernel)) {
             int twin = g.m.own((int) ok(g.m.sys.dup(g.gmem)));
@@ -204,7 +204,7 @@ final class GuestMemfdCloseContractTest {
         }
     }
 
-    @EveryKvm
+    @EveryKernel
     void aSlotIsReplacedAfterItsFileIsClosed(KernelUnderTest kernel) {
         try (KvmGuest g = KvmGuest.mappable(kernel)) {
             g.store(KvmGuest.RAM, 5);
@@ -216,7 +216,7 @@ final class GuestMemfdCloseContractTest {
         }
     }
 
-    @EveryKvm
+    @EveryKernel
     void aFileOfAClosedMachineCannotBeBoundToAnother(KernelUnderTest kernel) {
         try (Parts p = new Parts(kernel)) {
             p.closeOne(Part.MACHINE);

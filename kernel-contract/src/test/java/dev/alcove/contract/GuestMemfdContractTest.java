@@ -30,14 +30,14 @@ final class GuestMemfdContractTest {
         return m.own(m.gmem(PAGES * PAGE, 0));
     }
 
-    @EveryKvm
+    @EveryKernel
     void theSizeMustNotBeZero(KernelUnderTest kernel) {
         try (KvmMachine m = machine(kernel)) {
             fails(Errno.EINVAL, m.gmem(0, 0));
         }
     }
 
-    @EveryKvm
+    @EveryKernel
     void theSizeMustBeWholePages(KernelUnderTest kernel) {
         try (KvmMachine m = machine(kernel)) {
             fails(Errno.EINVAL, m.gmem(1, 0));
@@ -46,7 +46,7 @@ final class GuestMemfdContractTest {
         }
     }
 
-    @EveryKvm
+    @EveryKernel
     void theSizeMustBePositive(KernelUnderTest kernel) {
         try (KvmMachine m = machine(kernel)) {
             fails(Errno.EINVAL, m.gmem(-PAGE, 0));
@@ -54,7 +54,7 @@ final class GuestMemfdContractTest {
         }
     }
 
-    @EveryKvm
+    @EveryKernel
     void theSizeTakesNoMemory(KernelUnderTest kernel) {
         try (KvmMachine m = machine(kernel)) {
             m.own(m.gmem(1L << 62, 0));
@@ -62,7 +62,7 @@ final class GuestMemfdContractTest {
         }
     }
 
-    @EveryKvm
+    @EveryKernel
     void unknownFlagsAreRefused(KernelUnderTest kernel) {
         try (KvmMachine m = machine(kernel)) {
             for (int bit = 0; bit < 64; bit++) {
@@ -77,14 +77,14 @@ final class GuestMemfdContractTest {
         }
     }
 
-    @EveryKvm
+    @EveryKernel
     void initSharedNeedsNoMmap(KernelUnderTest kernel) {
         try (KvmMachine m = KvmMachine.withGmem(kernel, KvmMachine.FLAG_INIT_SHARED)) {
             m.own(m.gmem(PAGE, KvmMachine.FLAG_INIT_SHARED));
         }
     }
 
-    @EveryKvm
+    @EveryKernel
     void theReservedFieldsAreNotLookedAt(KernelUnderTest kernel) {
         try (KvmMachine m = machine(kernel)) {
             MemorySegment s = m.struct(kvm_create_guest_memfd.sizeof());
@@ -95,14 +95,14 @@ final class GuestMemfdContractTest {
         }
     }
 
-    @EveryKvm
+    @EveryKernel
     void creationNeedsAPointer(KernelUnderTest kernel) {
         try (KvmMachine m = machine(kernel)) {
             fails(Errno.EFAULT, m.sys.ioctl(m.fd, (int) kvm.KVM_CREATE_GUEST_MEMFD(), KvmMachine.BAD_POINTER));
         }
     }
 
-    @EveryKvm
+    @EveryKernel
     void creationNeedsAMachine(KernelUnderTest kernel) {
         try (KvmMachine m = machine(kernel)) {
             MemorySegment s = m.struct(kvm_create_guest_memfd.sizeof());
@@ -112,7 +112,7 @@ final class GuestMemfdContractTest {
         }
     }
 
-    @EveryKvm
+    @EveryKernel
     void creationNeedsADescriptor(KernelUnderTest kernel) {
         try (KvmMachine m = machine(kernel)) {
             m.own(m.gmem(PAGE, 0));
@@ -121,7 +121,7 @@ final class GuestMemfdContractTest {
         }
     }
 
-    @EveryKvm
+    @EveryKernel
     void theArgumentsDecideBeforeTheDescriptors(KernelUnderTest kernel) {
         try (KvmMachine m = machine(kernel)) {
             fails(Errno.EINVAL, m.withoutDescriptors(() -> m.gmem(1, 0)));
@@ -129,21 +129,21 @@ final class GuestMemfdContractTest {
         }
     }
 
-    @EveryKvm
+    @EveryKernel
     void theDescriptorStaysOpenWithExec(KernelUnderTest kernel) {
         try (KvmMachine m = machine(kernel)) {
             assertEquals(0, m.sys.fcntl(file(m), Linux.F_GETFD, 0));
         }
     }
 
-    @EveryKvm
+    @EveryKernel
     void theFileIsForReadingAndWriting(KernelUnderTest kernel) {
         try (KvmMachine m = machine(kernel)) {
             assertEquals(Linux.O_RDWR | Linux.O_LARGEFILE, m.sys.fcntl(file(m), Linux.F_GETFL, 0));
         }
     }
 
-    @EveryKvm
+    @EveryKernel
     void itCannotBeReadOrWritten(KernelUnderTest kernel) {
         try (KvmMachine m = machine(kernel)) {
             int g = file(m);
@@ -153,7 +153,7 @@ final class GuestMemfdContractTest {
         }
     }
 
-    @EveryKvm
+    @EveryKernel
     void itHasNoPositions(KernelUnderTest kernel) {
         try (KvmMachine m = machine(kernel)) {
             int g = file(m);
@@ -166,7 +166,7 @@ final class GuestMemfdContractTest {
         }
     }
 
-    @EveryKvm
+    @EveryKernel
     void itsSizeCannotChange(KernelUnderTest kernel) {
         try (KvmMachine m = machine(kernel)) {
             int g = file(m);
@@ -177,7 +177,7 @@ final class GuestMemfdContractTest {
         }
     }
 
-    @EveryKvm
+    @EveryKernel
     void itHasNoIoctls(KernelUnderTest kernel) {
         try (KvmMachine m = machine(kernel)) {
             int g = file(m);
@@ -187,7 +187,7 @@ final class GuestMemfdContractTest {
         }
     }
 
-    @EveryKvm
+    @EveryKernel
     void itHasNoSeals(KernelUnderTest kernel) {
         try (KvmMachine m = machine(kernel)) {
             int g = file(m);
@@ -206,14 +206,14 @@ final class GuestMemfdContractTest {
         assertEquals(0, stat.get(ValueLayout.JAVA_LONG, 64), "blocks");
     }
 
-    @EveryKvm
+    @EveryKernel
     void itIsARegularFileOfItsSize(KernelUnderTest kernel) {
         try (KvmMachine m = machine(kernel)) {
             assertStat(m, file(m));
         }
     }
 
-    @EveryKvm
+    @EveryKernel
     void itsBlocksAreNotCounted(KernelUnderTest kernel) {
         try (KvmMachine m = machine(kernel)) {
             int g = file(m);
@@ -222,14 +222,14 @@ final class GuestMemfdContractTest {
         }
     }
 
-    @EveryKvm
+    @EveryKernel
     void everyFileIsItsOwn(KernelUnderTest kernel) {
         try (KvmMachine m = machine(kernel)) {
             assertNotEquals(inode(m, file(m)), inode(m, file(m)));
         }
     }
 
-    @EveryKvm
+    @EveryKernel
     void aDuplicateIsTheSameFile(KernelUnderTest kernel) {
         try (KvmMachine m = machine(kernel)) {
             int g = file(m);

@@ -62,7 +62,7 @@ final class GuestMemfdMappingContractTest {
         return memory.get(ValueLayout.JAVA_INT, page * PAGE);
     }
 
-    @EveryKvm
+    @EveryKernel
     void needsItsFlag(KernelUnderTest kernel) {
         try (File f = new File(kernel, 0)) {
             fails(Errno.ENODEV, f.mmap(RW, Linux.MAP_SHARED, 0));
@@ -71,14 +71,14 @@ final class GuestMemfdMappingContractTest {
         }
     }
 
-    @EveryKvm
+    @EveryKernel
     void initSharedAloneIsNotMapped(KernelUnderTest kernel) {
         try (File f = new File(kernel, KvmMachine.FLAG_INIT_SHARED)) {
             fails(Errno.ENODEV, f.mmap(RW, Linux.MAP_SHARED, 0));
         }
     }
 
-    @EveryKvm
+    @EveryKernel
     void isSharedOnly(KernelUnderTest kernel) {
         try (File f = new File(kernel, SHARED)) {
             fails(Errno.EINVAL, f.mmap(RW, Linux.MAP_PRIVATE, 0));
@@ -88,7 +88,7 @@ final class GuestMemfdMappingContractTest {
         }
     }
 
-    @EveryKvm
+    @EveryKernel
     void isAligned(KernelUnderTest kernel) {
         try (File f = new File(kernel, SHARED)) {
             fails(Errno.EINVAL, f.mmap(RW, Linux.MAP_SHARED, 1));
@@ -96,7 +96,7 @@ final class GuestMemfdMappingContractTest {
         }
     }
 
-    @EveryKvm
+    @EveryKernel
     void isNotExecuted(KernelUnderTest kernel) {
         try (File f = new File(kernel, SHARED)) {
             fails(Errno.EPERM, f.mmap(RW | Linux.PROT_EXEC, Linux.MAP_SHARED, 0));
@@ -104,7 +104,7 @@ final class GuestMemfdMappingContractTest {
         }
     }
 
-    @EveryKvm
+    @EveryKernel
     void thatCannotBeIsNotExecutedEither(KernelUnderTest kernel) {
         try (File f = new File(kernel, 0)) {
             int errno = KvmMachine.before(f.m.sys, 6, 18) ? Errno.ENODEV : Errno.EPERM;
@@ -112,7 +112,7 @@ final class GuestMemfdMappingContractTest {
         }
     }
 
-    @EveryKvm
+    @EveryKernel
     void mayBeLongerThanTheFile(KernelUnderTest kernel) {
         try (File f = new File(kernel, SHARED)) {
             MemorySegment all = f.map(4 * PAGES);
@@ -123,7 +123,7 @@ final class GuestMemfdMappingContractTest {
         }
     }
 
-    @EveryKvm
+    @EveryKernel
     void mayBeginBehindTheFile(KernelUnderTest kernel) {
         try (File f = new File(kernel, SHARED)) {
             long beyond = ok(f.mmap(RW, Linux.MAP_SHARED, 100 * PAGE));
@@ -131,7 +131,7 @@ final class GuestMemfdMappingContractTest {
         }
     }
 
-    @EveryKvm
+    @EveryKernel
     void showsNothingThatIsNotShared(KernelUnderTest kernel) {
         try (File f = new File(kernel, MMAP)) {
             MemorySegment hidden = f.map(PAGES);
@@ -142,7 +142,7 @@ final class GuestMemfdMappingContractTest {
         }
     }
 
-    @EveryKvm
+    @EveryKernel
     void ofAMachineWithPrivateMemoryShowsNothing(KernelUnderTest kernel) {
         try (KvmMachine m = new KvmMachine(kernel, KvmMachine.SW_PROTECTED).needsGmem(MMAP)) {
             int g = m.own(m.gmem(PAGES * PAGE, MMAP));
@@ -150,7 +150,7 @@ final class GuestMemfdMappingContractTest {
         }
     }
 
-    @EveryKvm
+    @EveryKernel
     void startsFromZero(KernelUnderTest kernel) {
         try (File f = new File(kernel, SHARED)) {
             MemorySegment memory = f.map(PAGES);
@@ -160,7 +160,7 @@ final class GuestMemfdMappingContractTest {
         }
     }
 
-    @EveryKvm
+    @EveryKernel
     void keepsWhatIsWritten(KernelUnderTest kernel) {
         try (File f = new File(kernel, SHARED)) {
             MemorySegment first = f.map(PAGES);
@@ -170,7 +170,7 @@ final class GuestMemfdMappingContractTest {
         }
     }
 
-    @EveryKvm
+    @EveryKernel
     void isOneMemoryForAllMappings(KernelUnderTest kernel) {
         try (File f = new File(kernel, SHARED)) {
             MemorySegment one = f.map(PAGES);
@@ -182,7 +182,7 @@ final class GuestMemfdMappingContractTest {
         }
     }
 
-    @EveryKvm
+    @EveryKernel
     void mayBeginInTheMiddle(KernelUnderTest kernel) {
         try (File f = new File(kernel, SHARED)) {
             put(f.map(PAGES), 5, 55);
@@ -192,7 +192,7 @@ final class GuestMemfdMappingContractTest {
         }
     }
 
-    @EveryKvm
+    @EveryKernel
     void losesWhatIsPunched(KernelUnderTest kernel) {
         try (File f = new File(kernel, SHARED)) {
             MemorySegment memory = f.map(PAGES);
@@ -207,7 +207,7 @@ final class GuestMemfdMappingContractTest {
         }
     }
 
-    @EveryKvm
+    @EveryKernel
     void losesWhatIsPunchedInAllMappings(KernelUnderTest kernel) {
         try (File f = new File(kernel, SHARED)) {
             MemorySegment one = f.map(PAGES);
@@ -221,7 +221,7 @@ final class GuestMemfdMappingContractTest {
         }
     }
 
-    @EveryKvm
+    @EveryKernel
     void canBePunchedThroughTheMapping(KernelUnderTest kernel) {
         try (File f = new File(kernel, SHARED)) {
             MemorySegment memory = f.map(PAGES);
@@ -233,7 +233,7 @@ final class GuestMemfdMappingContractTest {
         }
     }
 
-    @EveryKvm
+    @EveryKernel
     void isNotForgottenByAdvice(KernelUnderTest kernel) {
         try (File f = new File(kernel, SHARED)) {
             MemorySegment memory = f.map(PAGES);
@@ -243,7 +243,7 @@ final class GuestMemfdMappingContractTest {
         }
     }
 
-    @EveryKvm
+    @EveryKernel
     void doesNotCollapse(KernelUnderTest kernel) {
         try (File f = new File(kernel, SHARED)) {
             MemorySegment memory = f.map(PAGES);
@@ -252,7 +252,7 @@ final class GuestMemfdMappingContractTest {
         }
     }
 
-    @EveryKvm
+    @EveryKernel
     void canBePopulated(KernelUnderTest kernel) {
         try (File f = new File(kernel, SHARED)) {
             MemorySegment memory = f.m.map(PAGES, Linux.MAP_SHARED | Linux.MAP_POPULATE, f.g);
@@ -260,14 +260,14 @@ final class GuestMemfdMappingContractTest {
         }
     }
 
-    @EveryKvm
+    @EveryKernel
     void populatingWhatIsNotSharedIsNoError(KernelUnderTest kernel) {
         try (File f = new File(kernel, MMAP)) {
             raisesSigbus(f.m.map(PAGES, Linux.MAP_SHARED | Linux.MAP_POPULATE, f.g), 0);
         }
     }
 
-    @EveryKvm
+    @EveryKernel
     void canBeReadInto(KernelUnderTest kernel) {
         try (File f = new File(kernel, SHARED)) {
             int memfd = f.m.own(f.m.sys.memfdCreate("source", 0));
@@ -280,7 +280,7 @@ final class GuestMemfdMappingContractTest {
         }
     }
 
-    @EveryKvm
+    @EveryKernel
     void whatIsNotSharedCannotBeWrittenFrom(KernelUnderTest kernel) {
         try (File f = new File(kernel, MMAP)) {
             int memfd = f.m.own(f.m.sys.memfdCreate("target", 0));

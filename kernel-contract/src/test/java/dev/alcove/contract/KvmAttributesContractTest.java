@@ -30,7 +30,7 @@ final class KvmAttributesContractTest {
         return m;
     }
 
-    @EveryKvm
+    @EveryKernel
     void aKernelWithoutThemDoesNotKnowTheRequest(KernelUnderTest kernel) {
         try (KvmMachine m = plain(kernel, false)) {
             fails(Errno.ENOTTY, m.attributes(0, PAGE, 0, 0));
@@ -39,7 +39,7 @@ final class KvmAttributesContractTest {
         }
     }
 
-    @EveryKvm
+    @EveryKernel
     void aDefaultMachineTakesNone(KernelUnderTest kernel) {
         try (KvmMachine m = plain(kernel, true)) {
             ok(m.attributes(0, PAGE, 0, 0));
@@ -47,7 +47,7 @@ final class KvmAttributesContractTest {
         }
     }
 
-    @EveryKvm
+    @EveryKernel
     void aDefaultMachineChecksItsArgumentsAllTheSame(KernelUnderTest kernel) {
         try (KvmMachine m = plain(kernel, true)) {
             fails(Errno.EINVAL, m.attributes(0, 0, 0, 0));
@@ -56,7 +56,7 @@ final class KvmAttributesContractTest {
         }
     }
 
-    @EveryKvm
+    @EveryKernel
     void thereAreNoFlags(KernelUnderTest kernel) {
         try (KvmMachine m = machine(kernel)) {
             fails(Errno.EINVAL, m.attributes(0, PAGE, PRIVATE, 1));
@@ -64,7 +64,7 @@ final class KvmAttributesContractTest {
         }
     }
 
-    @EveryKvm
+    @EveryKernel
     void privateIsTheOnlyAttribute(KernelUnderTest kernel) {
         try (KvmMachine m = machine(kernel)) {
             for (int bit = 0; bit < 64; bit++) {
@@ -79,7 +79,7 @@ final class KvmAttributesContractTest {
         }
     }
 
-    @EveryKvm
+    @EveryKernel
     void aRangeIsNotEmpty(KernelUnderTest kernel) {
         try (KvmMachine m = machine(kernel)) {
             fails(Errno.EINVAL, m.attributes(0, 0, PRIVATE, 0));
@@ -87,7 +87,7 @@ final class KvmAttributesContractTest {
         }
     }
 
-    @EveryKvm
+    @EveryKernel
     void aRangeIsWholePages(KernelUnderTest kernel) {
         try (KvmMachine m = machine(kernel)) {
             fails(Errno.EINVAL, m.attributes(1, PAGE, PRIVATE, 0));
@@ -97,7 +97,7 @@ final class KvmAttributesContractTest {
         }
     }
 
-    @EveryKvm
+    @EveryKernel
     void aRangeDoesNotWrap(KernelUnderTest kernel) {
         try (KvmMachine m = machine(kernel)) {
             fails(Errno.EINVAL, m.attributes(-PAGE, 2 * PAGE, PRIVATE, 0));
@@ -106,7 +106,7 @@ final class KvmAttributesContractTest {
         }
     }
 
-    @EveryKvm
+    @EveryKernel
     void aRangeMayLieWhereNoMemoryCanBe(KernelUnderTest kernel) {
         try (KvmMachine m = machine(kernel)) {
             ok(m.attributes(1L << 52, PAGE, PRIVATE, 0));
@@ -114,7 +114,7 @@ final class KvmAttributesContractTest {
         }
     }
 
-    @EveryKvm
+    @EveryKernel
     void aRangeNeedsNoSlot(KernelUnderTest kernel) {
         try (KvmMachine m = machine(kernel)) {
             // Linux keeps an entry for each page and walks them all: a range of terabytes would take it minutes.
@@ -124,7 +124,7 @@ final class KvmAttributesContractTest {
         }
     }
 
-    @EveryKvm
+    @EveryKernel
     void theSameTwiceIsNoError(KernelUnderTest kernel) {
         try (KvmMachine m = machine(kernel)) {
             ok(m.attributes(0, 4 * PAGE, PRIVATE, 0));
@@ -135,7 +135,7 @@ final class KvmAttributesContractTest {
         }
     }
 
-    @EveryKvm
+    @EveryKernel
     void rangesMayOverlap(KernelUnderTest kernel) {
         try (KvmMachine m = machine(kernel)) {
             ok(m.attributes(0, 4 * PAGE, PRIVATE, 0));
@@ -145,14 +145,14 @@ final class KvmAttributesContractTest {
         }
     }
 
-    @EveryKvm
+    @EveryKernel
     void thePointerIsLookedAtFirst(KernelUnderTest kernel) {
         try (KvmMachine m = machine(kernel)) {
             fails(Errno.EFAULT, m.sys.ioctl(m.fd, (int) kvm.KVM_SET_MEMORY_ATTRIBUTES(), KvmMachine.BAD_POINTER));
         }
     }
 
-    @EveryKvm
+    @EveryKernel
     void onlyAMachineHasThem(KernelUnderTest kernel) {
         try (KvmMachine m = machine(kernel)) {
             int request = (int) kvm.KVM_SET_MEMORY_ATTRIBUTES();

@@ -25,7 +25,7 @@ final class KvmCapabilityContractTest {
         return new KvmMachine(kernel, KvmMachine.DEFAULT);
     }
 
-    @EveryKvm
+    @EveryKernel
     void whatAMachineMonitorStandsOn(KernelUnderTest kernel) {
         try (KvmMachine m = machine(kernel)) {
             assertEquals(1, m.has(3), "USER_MEMORY");
@@ -38,7 +38,7 @@ final class KvmCapabilityContractTest {
         }
     }
 
-    @EveryKvm
+    @EveryKernel
     void userMemory2(KernelUnderTest kernel) {
         try (KvmMachine m = machine(kernel)) {
             assertEquals(1, m.has(231));
@@ -46,7 +46,7 @@ final class KvmCapabilityContractTest {
         }
     }
 
-    @EveryKvm
+    @EveryKernel
     void memoryFaultInfo(KernelUnderTest kernel) {
         try (KvmMachine m = machine(kernel)) {
             assertEquals(1, m.has(232));
@@ -54,7 +54,7 @@ final class KvmCapabilityContractTest {
         }
     }
 
-    @EveryKvm
+    @EveryKernel
     void memslots(KernelUnderTest kernel) {
         try (KvmMachine m = machine(kernel)) {
             assertEquals(32764, m.has(10));
@@ -62,14 +62,14 @@ final class KvmCapabilityContractTest {
         }
     }
 
-    @EveryKvm
+    @EveryKernel
     void attributesOfADefaultMachine(KernelUnderTest kernel) {
         try (KvmMachine m = machine(kernel)) {
             assertEquals(0, m.has(KvmMachine.MEMORY_ATTRIBUTES));
         }
     }
 
-    @EveryKvm
+    @EveryKernel
     void attributesWhereMemoryCanBePrivate(KernelUnderTest kernel) {
         try (KvmMachine m = new KvmMachine(kernel, KvmMachine.SW_PROTECTED)) {
             assertEquals(8, m.has(KvmMachine.MEMORY_ATTRIBUTES));
@@ -77,7 +77,7 @@ final class KvmCapabilityContractTest {
         }
     }
 
-    @EveryKvm
+    @EveryKernel
     void guestMemfdWhereMemoryCanBePrivate(KernelUnderTest kernel) {
         try (KvmMachine m = new KvmMachine(kernel, KvmMachine.SW_PROTECTED)) {
             assertEquals(1, m.has(KvmMachine.GUEST_MEMFD));
@@ -85,14 +85,14 @@ final class KvmCapabilityContractTest {
         }
     }
 
-    @EveryKvm
+    @EveryKernel
     void guestMemfdOfADefaultMachine(KernelUnderTest kernel) {
         try (KvmMachine m = machine(kernel)) {
             assertEquals(KvmMachine.before(m.sys, 6, 18) ? 0 : 1, m.has(KvmMachine.GUEST_MEMFD));
         }
     }
 
-    @EveryKvm
+    @EveryKernel
     void guestMemfdFlagsOfADefaultMachine(KernelUnderTest kernel) {
         try (KvmMachine m = machine(kernel)) {
             int flags = KvmMachine.before(m.sys, 6, 18) ? 0 : 3;
@@ -101,14 +101,14 @@ final class KvmCapabilityContractTest {
         }
     }
 
-    @EveryKvm
+    @EveryKernel
     void guestMemfdFlagsWhereMemoryCanBePrivate(KernelUnderTest kernel) {
         try (KvmMachine m = new KvmMachine(kernel, KvmMachine.SW_PROTECTED)) {
             assertEquals(KvmMachine.before(m.sys, 6, 18) ? 0 : 1, m.has(KvmMachine.GUEST_MEMFD_FLAGS));
         }
     }
 
-    @EveryKvm
+    @EveryKernel
     void guestMemfdTakesTheFlagsThatAreOffered(KernelUnderTest kernel) {
         for (int type : new int[] {KvmMachine.DEFAULT, KvmMachine.SW_PROTECTED}) {
             try (KvmMachine m = machine(kernel)) {
@@ -132,7 +132,7 @@ final class KvmCapabilityContractTest {
         }
     }
 
-    @EveryKvm
+    @EveryKernel
     void preFaultOfMachinesWithTwoDimensionalPaging(KernelUnderTest kernel) {
         try (KvmMachine m = new KvmMachine(kernel, KvmMachine.SW_PROTECTED)) {
             assertEquals(1, m.has(236), "where there is private memory there is two-dimensional paging");
@@ -140,14 +140,14 @@ final class KvmCapabilityContractTest {
         }
     }
 
-    @EveryKvm
+    @EveryKernel
     void addressSpaces(KernelUnderTest kernel) {
         try (KvmMachine m = machine(kernel)) {
             assertEquals(m.system(118), m.has(118), "the most there can be is what a default machine has");
         }
     }
 
-    @EveryKvm
+    @EveryKernel
     void virtualProcessors(KernelUnderTest kernel) {
         try (KvmMachine m = machine(kernel)) {
             assertTrue(m.has(9) >= 1, "NR_VCPUS");
@@ -156,7 +156,7 @@ final class KvmCapabilityContractTest {
         }
     }
 
-    @EveryKvm
+    @EveryKernel
     void hypercallExits(KernelUnderTest kernel) {
         try (KvmMachine m = machine(kernel)) {
             assertEquals(4096, m.has(EXIT_HYPERCALL));
@@ -164,7 +164,7 @@ final class KvmCapabilityContractTest {
         }
     }
 
-    @EveryKvm
+    @EveryKernel
     void whatNobodyKnowsIsZero(KernelUnderTest kernel) {
         try (KvmMachine m = machine(kernel)) {
             for (int capability : new int[] {60000, Integer.MAX_VALUE, -1, 0x10003}) {
@@ -175,7 +175,7 @@ final class KvmCapabilityContractTest {
         }
     }
 
-    @EveryKvm
+    @EveryKernel
     void whatNobodyKnowsCannotBeEnabled(KernelUnderTest kernel) {
         try (KvmMachine m = machine(kernel)) {
             fails(Errno.EINVAL, m.enable(60000, 0));
@@ -185,14 +185,14 @@ final class KvmCapabilityContractTest {
         }
     }
 
-    @EveryKvm
+    @EveryKernel
     void enablingNeedsAPointer(KernelUnderTest kernel) {
         try (KvmMachine m = machine(kernel)) {
             fails(Errno.EFAULT, m.sys.ioctl(m.fd, (int) kvm.KVM_ENABLE_CAP(), KvmMachine.BAD_POINTER));
         }
     }
 
-    @EveryKvm
+    @EveryKernel
     void enablingHasNoFlags(KernelUnderTest kernel) {
         try (KvmMachine m = machine(kernel)) {
             MemorySegment s = m.struct(kvm_enable_cap.sizeof());
@@ -204,7 +204,7 @@ final class KvmCapabilityContractTest {
         }
     }
 
-    @EveryKvm
+    @EveryKernel
     void theTimeOfPollingHas32Bits(KernelUnderTest kernel) {
         try (KvmMachine m = machine(kernel)) {
             kernel.needs("KVM_CAP_HALT_POLL", m.has(HALT_POLL) == 0 ? -Errno.EINVAL : 0);
@@ -215,7 +215,7 @@ final class KvmCapabilityContractTest {
         }
     }
 
-    @EveryKvm
+    @EveryKernel
     void theNumbersOfVcpusCanBeLimitedOnce(KernelUnderTest kernel) {
         try (KvmMachine m = machine(kernel)) {
             fails(Errno.EINVAL, m.enable(MAX_VCPU_ID, m.has(MAX_VCPU_ID) + 1));
@@ -227,7 +227,7 @@ final class KvmCapabilityContractTest {
         }
     }
 
-    @EveryKvm
+    @EveryKernel
     void theNumbersOfVcpusCannotBeLimitedBehindTheFirst(KernelUnderTest kernel) {
         try (KvmMachine m = machine(kernel)) {
             m.own(m.sys.ioctl(m.fd, kvm.KVM_CREATE_VCPU(), 0L));

@@ -22,7 +22,7 @@ final class KvmConversionContractTest {
     private static final int PAGES = KvmGuest.PAGES;
     private static final long END = RAM + PAGES * PAGE;
 
-    @EveryKvm
+    @EveryKernel
     void memoryIsSharedAtFirst(KernelUnderTest kernel) {
         try (KvmGuest g = KvmGuest.protectedOne(kernel)) {
             g.store(RAM, 1);
@@ -30,7 +30,7 @@ final class KvmConversionContractTest {
         }
     }
 
-    @EveryKvm
+    @EveryKernel
     void aPrivateStoreDoesNotReachSharedMemory(KernelUnderTest kernel) {
         try (KvmGuest g = KvmGuest.protectedOne(kernel)) {
             g.store(RAM, 1);
@@ -41,7 +41,7 @@ final class KvmConversionContractTest {
         }
     }
 
-    @EveryKvm
+    @EveryKernel
     void aPrivatePageStartsFromZero(KernelUnderTest kernel) {
         try (KvmGuest g = KvmGuest.protectedOne(kernel)) {
             g.store(RAM + 8, -1);
@@ -50,7 +50,7 @@ final class KvmConversionContractTest {
         }
     }
 
-    @EveryKvm
+    @EveryKernel
     void sharedMemoryComesBackAsItWas(KernelUnderTest kernel) {
         try (KvmGuest g = KvmGuest.protectedOne(kernel)) {
             g.store(RAM, 1);
@@ -61,7 +61,7 @@ final class KvmConversionContractTest {
         }
     }
 
-    @EveryKvm
+    @EveryKernel
     void privateMemoryComesBackAsItWas(KernelUnderTest kernel) {
         try (KvmGuest g = KvmGuest.protectedOne(kernel)) {
             g.makePrivate(RAM, 1);
@@ -73,7 +73,7 @@ final class KvmConversionContractTest {
         }
     }
 
-    @EveryKvm
+    @EveryKernel
     void privateMemoryThatWasPunchedIsZero(KernelUnderTest kernel) {
         try (KvmGuest g = KvmGuest.protectedOne(kernel)) {
             g.makePrivate(RAM, 2);
@@ -85,7 +85,7 @@ final class KvmConversionContractTest {
         }
     }
 
-    @EveryKvm
+    @EveryKernel
     void aPunchLeavesTheAttribute(KernelUnderTest kernel) {
         try (KvmGuest g = KvmGuest.protectedOne(kernel)) {
             g.shared.set(ValueLayout.JAVA_LONG, 0, 9);
@@ -96,7 +96,7 @@ final class KvmConversionContractTest {
         }
     }
 
-    @EveryKvm
+    @EveryKernel
     void aPunchLeavesSharedMemoryAlone(KernelUnderTest kernel) {
         try (KvmGuest g = KvmGuest.protectedOne(kernel)) {
             g.store(RAM, 6);
@@ -105,7 +105,7 @@ final class KvmConversionContractTest {
         }
     }
 
-    @EveryKvm
+    @EveryKernel
     void neighboursKeepTheirAttribute(KernelUnderTest kernel) {
         try (KvmGuest g = KvmGuest.protectedOne(kernel)) {
             for (int page = 0; page < 3; page++) {
@@ -118,7 +118,7 @@ final class KvmConversionContractTest {
         }
     }
 
-    @EveryKvm
+    @EveryKernel
     void aPartOfAPrivateRangeCanBeShared(KernelUnderTest kernel) {
         try (KvmGuest g = KvmGuest.protectedOne(kernel)) {
             g.makePrivate(RAM, PAGES);
@@ -131,7 +131,7 @@ final class KvmConversionContractTest {
         }
     }
 
-    @EveryKvm
+    @EveryKernel
     void aRangeMayBeginBeforeTheSlotAndEndBehindIt(KernelUnderTest kernel) {
         try (KvmGuest g = KvmGuest.protectedOne(kernel)) {
             g.makePrivate(RAM - 4 * PAGE, PAGES + 8);
@@ -145,7 +145,7 @@ final class KvmConversionContractTest {
         }
     }
 
-    @EveryKvm
+    @EveryKernel
     void aRangeMayCoverSeveralSlotsAndTheHoleBetween(KernelUnderTest kernel) {
         try (KvmGuest g = KvmGuest.protectedOne(kernel)) {
             MemorySegment more = g.m.memory(4);
@@ -163,7 +163,7 @@ final class KvmConversionContractTest {
         }
     }
 
-    @EveryKvm
+    @EveryKernel
     void anAttributeMayComeBeforeItsSlot(KernelUnderTest kernel) {
         try (KvmGuest g = KvmGuest.protectedOne(kernel)) {
             g.makePrivate(0x200000, 1);
@@ -177,7 +177,7 @@ final class KvmConversionContractTest {
         }
     }
 
-    @EveryKvm
+    @EveryKernel
     void anAttributeOutlivesItsSlot(KernelUnderTest kernel) {
         try (KvmGuest g = KvmGuest.protectedOne(kernel)) {
             g.makePrivate(RAM, 1);
@@ -188,7 +188,7 @@ final class KvmConversionContractTest {
         }
     }
 
-    @EveryKvm
+    @EveryKernel
     void theSameAttributeTwiceChangesNothing(KernelUnderTest kernel) {
         try (KvmGuest g = KvmGuest.protectedOne(kernel)) {
             g.makePrivate(RAM, 1);
@@ -198,7 +198,7 @@ final class KvmConversionContractTest {
         }
     }
 
-    @EveryKvm
+    @EveryKernel
     void theOffsetOfTheBindingCounts(KernelUnderTest kernel) {
         try (KvmGuest g = KvmGuest.protectedOne(kernel)) {
             int file = g.m.own(g.m.gmem(8 * PAGE, 0));
@@ -213,7 +213,7 @@ final class KvmConversionContractTest {
         }
     }
 
-    @EveryKvm
+    @EveryKernel
     void twoSlotsOfOneFileShareNothing(KernelUnderTest kernel) {
         try (KvmGuest g = KvmGuest.protectedOne(kernel)) {
             int file = g.m.own(g.m.gmem(2 * PAGE, 0));
@@ -230,7 +230,7 @@ final class KvmConversionContractTest {
         }
     }
 
-    @EveryKvm
+    @EveryKernel
     void aFileMovesToAnotherAddressWithItsContents(KernelUnderTest kernel) {
         try (KvmGuest g = KvmGuest.protectedOne(kernel)) {
             g.makePrivate(RAM, PAGES);
@@ -242,7 +242,7 @@ final class KvmConversionContractTest {
         }
     }
 
-    @EveryKvm
+    @EveryKernel
     void anEagerlyAllocatedFileIsZero(KernelUnderTest kernel) {
         try (KvmGuest g = KvmGuest.protectedOne(kernel)) {
             ok(g.m.sys.fallocate(g.gmem, 1, 0, PAGES * PAGE));
@@ -251,7 +251,7 @@ final class KvmConversionContractTest {
         }
     }
 
-    @EveryKvm
+    @EveryKernel
     void aMappableFileServesBothSides(KernelUnderTest kernel) {
         try (KvmGuest g = new KvmGuest(kernel, KvmMachine.SW_PROTECTED, KvmMachine.FLAG_MMAP)) {
             g.store(RAM, 12);
@@ -261,7 +261,7 @@ final class KvmConversionContractTest {
         }
     }
 
-    @EveryKvm
+    @EveryKernel
     void conversionsThatTheGuestAsksFor(KernelUnderTest kernel) {
         long seed = 20261121;
         Random random = new Random(seed);
@@ -308,7 +308,7 @@ final class KvmConversionContractTest {
         assertEquals(0, kvm_regs.rax(g.v.regs()));
     }
 
-    @EveryKvm
+    @EveryKernel
     void bytesInABlockStayWhereTheyBelong(KernelUnderTest kernel) {
         try (KvmGuest g = KvmGuest.protectedOne(kernel)) {
             String fill = "f3 48ab f4"; // rep stosq; hlt
@@ -338,7 +338,7 @@ final class KvmConversionContractTest {
         g.v.runTo(KvmVcpu.HLT);
     }
 
-    @EveryKvm
+    @EveryKernel
     void initSharedIsNotForMachinesWithPrivateMemory(KernelUnderTest kernel) {
         try (KvmMachine m = new KvmMachine(kernel, KvmMachine.SW_PROTECTED)) {
             fails(Errno.EINVAL, m.gmem(PAGE, KvmMachine.FLAG_INIT_SHARED));

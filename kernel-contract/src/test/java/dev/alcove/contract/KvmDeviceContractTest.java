@@ -79,7 +79,7 @@ final class KvmDeviceContractTest {
         }
     }
 
-    @EveryKvm
+    @EveryKernel
     void aDeviceIsADescriptor(KernelUnderTest kernel) {
         try (Devices d = new Devices(kernel)) {
             assertEquals(Linux.FD_CLOEXEC, d.m.sys.fcntl(d.device, Linux.F_GETFD, 0));
@@ -87,7 +87,7 @@ final class KvmDeviceContractTest {
         }
     }
 
-    @EveryKvm
+    @EveryKernel
     void anUnknownTypeIsEnodev(KernelUnderTest kernel) {
         try (KvmMachine m = new KvmMachine(kernel, KvmMachine.DEFAULT)) {
             for (int type : new int[] {0, 1, 3, 17, 1000, -1}) {
@@ -97,14 +97,14 @@ final class KvmDeviceContractTest {
         }
     }
 
-    @EveryKvm
+    @EveryKernel
     void aTestMakesNothing(KernelUnderTest kernel) {
         try (Devices d = new Devices(kernel)) {
             assertEquals(new Created(0, -7), create(d.m, d.m.fd, VFIO, TEST));
         }
     }
 
-    @EveryKvm
+    @EveryKernel
     void otherFlagsAreNotLookedAt(KernelUnderTest kernel) {
         try (Devices d = new Devices(kernel)) {
             assertEquals(new Created(0, -7), create(d.m, d.m.fd, VFIO, -1));
@@ -115,7 +115,7 @@ final class KvmDeviceContractTest {
         }
     }
 
-    @EveryKvm
+    @EveryKernel
     void aMachineHasOne(KernelUnderTest kernel) {
         try (Devices d = new Devices(kernel)) {
             assertEquals(-Errno.EBUSY, create(d.m, d.m.fd, VFIO, 0).answer);
@@ -125,7 +125,7 @@ final class KvmDeviceContractTest {
         }
     }
 
-    @EveryKvm
+    @EveryKernel
     void aMachineCanHaveOneAgain(KernelUnderTest kernel) {
         try (Devices d = new Devices(kernel)) {
             d.m.close(d.device);
@@ -135,14 +135,14 @@ final class KvmDeviceContractTest {
         }
     }
 
-    @EveryKvm
+    @EveryKernel
     void creationNeedsAPointer(KernelUnderTest kernel) {
         try (KvmMachine m = new KvmMachine(kernel, KvmMachine.DEFAULT)) {
             fails(Errno.EFAULT, m.sys.ioctl(m.fd, (int) kvm.KVM_CREATE_DEVICE(), KvmMachine.BAD_POINTER));
         }
     }
 
-    @EveryKvm
+    @EveryKernel
     void theDeviceKeepsTheMachine(KernelUnderTest kernel) {
         try (Devices d = new Devices(kernel)) {
             int other = (int) ok(d.m.sys.ioctl(d.m.kvmFd, kvm.KVM_CREATE_VM(), 0L));
@@ -157,7 +157,7 @@ final class KvmDeviceContractTest {
         }
     }
 
-    @EveryKvm
+    @EveryKernel
     void hasTwoAttributes(KernelUnderTest kernel) {
         try (Devices d = new Devices(kernel)) {
             ok(d.attribute(kvm.KVM_HAS_DEVICE_ATTR(), FILE, FILE_ADD, 0));
@@ -169,7 +169,7 @@ final class KvmDeviceContractTest {
         }
     }
 
-    @EveryKvm
+    @EveryKernel
     void noOtherAttributeCanBeSet(KernelUnderTest kernel) {
         try (Devices d = new Devices(kernel)) {
             fails(Errno.ENXIO, d.attribute(kvm.KVM_SET_DEVICE_ATTR(), 0, FILE_ADD, KvmMachine.BAD_POINTER));
@@ -178,7 +178,7 @@ final class KvmDeviceContractTest {
         }
     }
 
-    @EveryKvm
+    @EveryKernel
     void noAttributeCanBeRead(KernelUnderTest kernel) {
         try (Devices d = new Devices(kernel)) {
             fails(Errno.EPERM, d.attribute(kvm.KVM_GET_DEVICE_ATTR(), FILE, FILE_ADD, 0));
@@ -186,7 +186,7 @@ final class KvmDeviceContractTest {
         }
     }
 
-    @EveryKvm
+    @EveryKernel
     void pointersAreChecked(KernelUnderTest kernel) {
         try (Devices d = new Devices(kernel)) {
             fails(Errno.EFAULT, d.m.sys.ioctl(d.device, (int) kvm.KVM_SET_DEVICE_ATTR(), KvmMachine.BAD_POINTER));
@@ -196,7 +196,7 @@ final class KvmDeviceContractTest {
         }
     }
 
-    @EveryKvm
+    @EveryKernel
     void otherRequestsAreUnknown(KernelUnderTest kernel) {
         try (Devices d = new Devices(kernel)) {
             fails(Errno.ENOTTY, d.m.sys.ioctl(d.device, 0x1234, 0L));
@@ -204,7 +204,7 @@ final class KvmDeviceContractTest {
         }
     }
 
-    @EveryKvm
+    @EveryKernel
     void aDescriptorThatIsNotOpenCannotBeAdded(KernelUnderTest kernel) {
         try (Devices d = new Devices(kernel)) {
             fails(Errno.EBADF, d.set(FILE, FILE_ADD, -1));
@@ -212,7 +212,7 @@ final class KvmDeviceContractTest {
         }
     }
 
-    @EveryKvm
+    @EveryKernel
     void aFileOfSomethingElseCannotBeAdded(KernelUnderTest kernel) {
         try (Devices d = new Devices(kernel)) {
             fails(Errno.EINVAL, d.set(FILE, FILE_ADD, d.m.kvmFd));
@@ -221,14 +221,14 @@ final class KvmDeviceContractTest {
         }
     }
 
-    @EveryKvm
+    @EveryKernel
     void aFileThatWasNotAddedCannotBeTakenOut(KernelUnderTest kernel) {
         try (Devices d = new Devices(kernel)) {
             fails(Errno.ENOENT, d.set(FILE, FILE_DEL, d.m.kvmFd));
         }
     }
 
-    @EveryKvm
+    @EveryKernel
     void aVfioFileIsAddedOnce(KernelUnderTest kernel) {
         try (Devices d = new Devices(kernel)) {
             int vfio = d.vfioFile();
@@ -242,7 +242,7 @@ final class KvmDeviceContractTest {
         }
     }
 
-    @EveryKvm
+    @EveryKernel
     void twoOpenFilesOfOneVfioDeviceAreTwo(KernelUnderTest kernel) {
         try (Devices d = new Devices(kernel)) {
             int one = d.vfioFile();
@@ -254,7 +254,7 @@ final class KvmDeviceContractTest {
         }
     }
 
-    @EveryKvm
+    @EveryKernel
     void anAddedFileStaysOpen(KernelUnderTest kernel) {
         try (Devices d = new Devices(kernel)) {
             int vfio = d.vfioFile();
@@ -266,7 +266,7 @@ final class KvmDeviceContractTest {
         }
     }
 
-    @EveryKvm
+    @EveryKernel
     void aVfioFileBindsAndWorksAfterItWasAdded(KernelUnderTest kernel) {
         try (Devices d = new Devices(kernel);
                 EduUnderTest edu = new EduUnderTest(kernel)) {

@@ -106,14 +106,14 @@ final class KvmDirtyLogContractTest {
         }
     }
 
-    @EveryKvm
+    @EveryKernel
     void startsEmpty(KernelUnderTest kernel) {
         try (Guest g = new Guest(kernel).logged()) {
             g.logIs(0, 0, 0);
         }
     }
 
-    @EveryKvm
+    @EveryKernel
     void holdsThePagesThatWereWritten(KernelUnderTest kernel) {
         try (Guest g = new Guest(kernel).logged()) {
             g.store(0);
@@ -124,7 +124,7 @@ final class KvmDirtyLogContractTest {
         }
     }
 
-    @EveryKvm
+    @EveryKernel
     void doesNotHoldPagesThatWereRead(KernelUnderTest kernel) {
         try (Guest g = new Guest(kernel).logged()) {
             g.load(3);
@@ -133,7 +133,7 @@ final class KvmDirtyLogContractTest {
         }
     }
 
-    @EveryKvm
+    @EveryKernel
     void holdsAPageThatWasReadBeforeItWasWritten(KernelUnderTest kernel) {
         try (Guest g = new Guest(kernel).logged()) {
             g.load(3);
@@ -143,7 +143,7 @@ final class KvmDirtyLogContractTest {
         }
     }
 
-    @EveryKvm
+    @EveryKernel
     void isTakenByReading(KernelUnderTest kernel) {
         try (Guest g = new Guest(kernel).logged()) {
             g.store(5);
@@ -152,7 +152,7 @@ final class KvmDirtyLogContractTest {
         }
     }
 
-    @EveryKvm
+    @EveryKernel
     void holdsAPageAgainAfterItWasTaken(KernelUnderTest kernel) {
         try (Guest g = new Guest(kernel).logged()) {
             for (int round = 0; round < 3; round++) {
@@ -163,7 +163,7 @@ final class KvmDirtyLogContractTest {
         }
     }
 
-    @EveryKvm
+    @EveryKernel
     void doesNotHoldWhatTheUserWrites(KernelUnderTest kernel) {
         try (Guest g = new Guest(kernel).logged()) {
             g.load(6);
@@ -172,7 +172,7 @@ final class KvmDirtyLogContractTest {
         }
     }
 
-    @EveryKvm
+    @EveryKernel
     void holdsAPageThatIsReadWhenTheUserHasWrittenIt(KernelUnderTest kernel) {
         try (Guest g = new Guest(kernel).logged()) {
             g.m.needs(PRE_FAULT_MEMORY, "two-dimensional paging (KVM_CAP_PRE_FAULT_MEMORY)");
@@ -184,7 +184,7 @@ final class KvmDirtyLogContractTest {
         }
     }
 
-    @EveryKvm
+    @EveryKernel
     void doesNotHoldPagesThatAreReadAfterItWasSwitchedOn(KernelUnderTest kernel) {
         try (Guest g = new Guest(kernel)) {
             ok(g.slot(0));
@@ -195,7 +195,7 @@ final class KvmDirtyLogContractTest {
         }
     }
 
-    @EveryKvm
+    @EveryKernel
     void holdsPagesThatAreReadAfterAnotherSlotHasGone(KernelUnderTest kernel) {
         try (Guest g = new Guest(kernel).logged()) {
             g.m.needs(PRE_FAULT_MEMORY, "two-dimensional paging (KVM_CAP_PRE_FAULT_MEMORY)");
@@ -211,7 +211,7 @@ final class KvmDirtyLogContractTest {
         }
     }
 
-    @EveryKvm
+    @EveryKernel
     void canBeSwitchedOnLater(KernelUnderTest kernel) {
         try (Guest g = new Guest(kernel)) {
             ok(g.slot(0));
@@ -223,7 +223,7 @@ final class KvmDirtyLogContractTest {
         }
     }
 
-    @EveryKvm
+    @EveryKernel
     void isForgottenWhenItIsSwitchedOff(KernelUnderTest kernel) {
         try (Guest g = new Guest(kernel).logged()) {
             g.store(7);
@@ -233,7 +233,7 @@ final class KvmDirtyLogContractTest {
         }
     }
 
-    @EveryKvm
+    @EveryKernel
     void movesWithItsSlot(KernelUnderTest kernel) {
         try (Guest g = new Guest(kernel).logged()) {
             g.store(9);
@@ -242,7 +242,7 @@ final class KvmDirtyLogContractTest {
         }
     }
 
-    @EveryKvm
+    @EveryKernel
     void isGoneWithItsSlot(KernelUnderTest kernel) {
         try (Guest g = new Guest(kernel).logged()) {
             g.store(9);
@@ -253,14 +253,14 @@ final class KvmDirtyLogContractTest {
         }
     }
 
-    @EveryKvm
+    @EveryKernel
     void needsASlot(KernelUnderTest kernel) {
         try (Guest g = new Guest(kernel).logged()) {
             fails(Errno.ENOENT, g.m.dirtyLog(7, g.ram.address()));
         }
     }
 
-    @EveryKvm
+    @EveryKernel
     void needsASlotThatIsLogged(KernelUnderTest kernel) {
         try (Guest g = new Guest(kernel).logged()) {
             fails(Errno.ENOENT, g.m.dirtyLog(0, g.ram.address()));
@@ -268,7 +268,7 @@ final class KvmDirtyLogContractTest {
         }
     }
 
-    @EveryKvm
+    @EveryKernel
     void needsASlotNumber(KernelUnderTest kernel) {
         try (Guest g = new Guest(kernel).logged()) {
             fails(Errno.EINVAL, g.m.dirtyLog(g.m.has(10), g.ram.address()));
@@ -276,14 +276,14 @@ final class KvmDirtyLogContractTest {
         }
     }
 
-    @EveryKvm
+    @EveryKernel
     void needsAPointer(KernelUnderTest kernel) {
         try (Guest g = new Guest(kernel).logged()) {
             fails(Errno.EFAULT, g.m.sys.ioctl(g.m.fd, (int) kvm.KVM_GET_DIRTY_LOG(), KvmMachine.BAD_POINTER));
         }
     }
 
-    @EveryKvm
+    @EveryKernel
     void isLostWhenThereIsNoRoomForIt(KernelUnderTest kernel) {
         try (Guest g = new Guest(kernel).logged()) {
             g.store(3);
@@ -292,7 +292,7 @@ final class KvmDirtyLogContractTest {
         }
     }
 
-    @EveryKvm
+    @EveryKernel
     void isWholeWords(KernelUnderTest kernel) {
         try (Guest g = new Guest(kernel).logged()) {
             MemorySegment bitmap = g.m.memory(1);
@@ -310,7 +310,7 @@ final class KvmDirtyLogContractTest {
         return g.logged();
     }
 
-    @EveryKvm
+    @EveryKernel
     void manualModeHasTwoFlags(KernelUnderTest kernel) {
         try (KvmMachine m = new KvmMachine(kernel, KvmMachine.DEFAULT)) {
             kernel.needs("manual dirty log", m.has(MANUAL_PROTECT) == 0 ? -Errno.EINVAL : 0);
@@ -323,7 +323,7 @@ final class KvmDirtyLogContractTest {
         }
     }
 
-    @EveryKvm
+    @EveryKernel
     void staysInManualModeUntilItIsCleared(KernelUnderTest kernel) {
         try (Guest g = manual(kernel, 1)) {
             g.store(5);
@@ -335,7 +335,7 @@ final class KvmDirtyLogContractTest {
         }
     }
 
-    @EveryKvm
+    @EveryKernel
     void isFullAtFirstWhereThatWasAskedFor(KernelUnderTest kernel) {
         try (Guest g = manual(kernel, 3)) {
             g.logIs(-1, -1, 3);
@@ -346,7 +346,7 @@ final class KvmDirtyLogContractTest {
         }
     }
 
-    @EveryKvm
+    @EveryKernel
     void clearedPagesAreLoggedAgain(KernelUnderTest kernel) {
         try (Guest g = manual(kernel, 1)) {
             g.store(70);
@@ -357,7 +357,7 @@ final class KvmDirtyLogContractTest {
         }
     }
 
-    @EveryKvm
+    @EveryKernel
     void canBeClearedWithoutManualMode(KernelUnderTest kernel) {
         try (Guest g = new Guest(kernel).logged()) {
             kernel.needs("KVM_CLEAR_DIRTY_LOG", g.m.has(MANUAL_PROTECT) == 0 ? -Errno.EINVAL : 0);
@@ -367,7 +367,7 @@ final class KvmDirtyLogContractTest {
         }
     }
 
-    @EveryKvm
+    @EveryKernel
     void clearingTakesWholeWordsOrTheRest(KernelUnderTest kernel) {
         try (Guest g = manual(kernel, 1)) {
             fails(Errno.EINVAL, g.clear(1, 63, 0));
@@ -382,7 +382,7 @@ final class KvmDirtyLogContractTest {
         }
     }
 
-    @EveryKvm
+    @EveryKernel
     void clearingLeavesWhatIsNotNamed(KernelUnderTest kernel) {
         try (Guest g = manual(kernel, 1)) {
             g.store(5);
@@ -395,7 +395,7 @@ final class KvmDirtyLogContractTest {
         }
     }
 
-    @EveryKvm
+    @EveryKernel
     void clearingNeedsItsPointers(KernelUnderTest kernel) {
         try (Guest g = manual(kernel, 1)) {
             fails(Errno.EFAULT, g.m.sys.ioctl(g.m.fd, (int) kvm.KVM_CLEAR_DIRTY_LOG(), KvmMachine.BAD_POINTER));
@@ -403,7 +403,7 @@ final class KvmDirtyLogContractTest {
         }
     }
 
-    @EveryKvm
+    @EveryKernel
     void clearingLooksAtTheFirstPageBeforeTheSlot(KernelUnderTest kernel) {
         try (Guest g = manual(kernel, 1)) {
             long u = g.ram.address();
@@ -414,7 +414,7 @@ final class KvmDirtyLogContractTest {
         }
     }
 
-    @EveryKvm
+    @EveryKernel
     void aStoreReachesUserMemoryWhetherItIsLoggedOrNot(KernelUnderTest kernel) {
         try (Guest g = new Guest(kernel).logged()) {
             kvm_regs.rax(g.v.regs(), 0);

@@ -58,7 +58,7 @@ final class KvmEmulationContractTest {
         assertEquals(value, length == 8 ? data : data & ((1L << (8 * length)) - 1), "data");
     }
 
-    @EveryKvm
+    @EveryKernel
     void anAccessAcrossTwoPagesIsOneExitForEach(KernelUnderTest kernel) {
         try (KvmGuest g = KvmGuest.protectedOne(kernel)) {
             g.start(KvmGuest.LOAD, DEVICE + PAGE - 3, -1);
@@ -73,7 +73,7 @@ final class KvmEmulationContractTest {
         }
     }
 
-    @EveryKvm
+    @EveryKernel
     void aPrivatePageIsReachedThroughTheUsersMapping(KernelUnderTest kernel) {
         try (KvmGuest g = KvmGuest.protectedOne(kernel)) {
             ok(g.m.attributes(RAM, PAGE, KvmMachine.PRIVATE, 0));
@@ -86,7 +86,7 @@ final class KvmEmulationContractTest {
         }
     }
 
-    @EveryKvm
+    @EveryKernel
     void memoryThatTheUserHasNotIsADeviceAsWell(KernelUnderTest kernel) {
         try (KvmGuest g = KvmGuest.protectedOne(kernel)) {
             ok(g.m.attributes(RAM, PAGE, KvmMachine.PRIVATE, 0));
@@ -100,7 +100,7 @@ final class KvmEmulationContractTest {
         }
     }
 
-    @EveryKvm
+    @EveryKernel
     void whatFollowsAReadOfADeviceIsEmulatedToo(KernelUnderTest kernel) {
         try (KvmGuest g = KvmGuest.protectedOne(kernel)) {
             ok(g.m.attributes(RAM, PAGE, KvmMachine.PRIVATE, 0));
@@ -117,7 +117,7 @@ final class KvmEmulationContractTest {
         }
     }
 
-    @EveryKvm
+    @EveryKernel
     void aReadOnlyPageIsReadAndThenADevice(KernelUnderTest kernel) {
         try (KvmGuest g = KvmGuest.protectedOne(kernel)) {
             MemorySegment rom = g.m.memory(1);
@@ -130,7 +130,7 @@ final class KvmEmulationContractTest {
         }
     }
 
-    @EveryKvm
+    @EveryKernel
     void whereAGuestHasFoundADeviceItStaysOneUntilAMemslotChanges(KernelUnderTest kernel) {
         try (KvmGuest g = KvmGuest.protectedOne(kernel)) {
             g.start(KvmGuest.LOAD, DEVICE, 0);

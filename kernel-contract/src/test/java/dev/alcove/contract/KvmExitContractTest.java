@@ -41,7 +41,7 @@ final class KvmExitContractTest {
         kvm_run.mmio(g.v.run).set(ValueLayout.JAVA_LONG_UNALIGNED, kvm_run.mmio.data$offset(), data);
     }
 
-    @EveryKvm
+    @EveryKernel
     void aLoadOfEightBytesIsOneDeviceAccess(KernelUnderTest kernel) {
         try (KvmGuest g = guest(kernel)) {
             g.start(KvmGuest.LOAD, HOLE, 0);
@@ -52,7 +52,7 @@ final class KvmExitContractTest {
         }
     }
 
-    @EveryKvm
+    @EveryKernel
     void aStoreOfEightBytesIsOneDeviceAccess(KernelUnderTest kernel) {
         try (KvmGuest g = guest(kernel)) {
             g.start(KvmGuest.STORE, HOLE + 16, 0x1122334455667788L);
@@ -61,7 +61,7 @@ final class KvmExitContractTest {
         }
     }
 
-    @EveryKvm
+    @EveryKernel
     void aLoadOfFourBytesClearsTheUpperHalf(KernelUnderTest kernel) {
         try (KvmGuest g = guest(kernel)) {
             g.start("8b07 f4", HOLE, -1); // mov eax,[rdi]
@@ -72,7 +72,7 @@ final class KvmExitContractTest {
         }
     }
 
-    @EveryKvm
+    @EveryKernel
     void aLoadOfOneByteKeepsTheRest(KernelUnderTest kernel) {
         try (KvmGuest g = guest(kernel)) {
             g.start("8a07 f4", HOLE, 0x1111); // mov al,[rdi]
@@ -83,7 +83,7 @@ final class KvmExitContractTest {
         }
     }
 
-    @EveryKvm
+    @EveryKernel
     void theInstructionIsExecutedOnceTheAnswerIsThere(KernelUnderTest kernel) {
         try (KvmGuest g = guest(kernel)) {
             g.start(KvmGuest.LOAD, HOLE, 0);
@@ -97,7 +97,7 @@ final class KvmExitContractTest {
         }
     }
 
-    @EveryKvm
+    @EveryKernel
     void aSlotThatComesAfterTheExitDoesNotChangeTheAnswer(KernelUnderTest kernel) {
         try (KvmGuest g = guest(kernel)) {
             g.start(KvmGuest.LOAD, HOLE, 0);
@@ -112,7 +112,7 @@ final class KvmExitContractTest {
         }
     }
 
-    @EveryKvm
+    @EveryKernel
     void aDeviceBecomesMemoryAndADeviceAgain(KernelUnderTest kernel) {
         try (KvmGuest g = guest(kernel)) {
             MemorySegment memory = g.m.memory(1);
@@ -128,7 +128,7 @@ final class KvmExitContractTest {
         }
     }
 
-    @EveryKvm
+    @EveryKernel
     void codeThatIsNowhereIsAnInternalError(KernelUnderTest kernel) {
         try (KvmGuest g = guest(kernel)) {
             g.start("ffe7", HOLE, 0); // jmp rdi
@@ -137,7 +137,7 @@ final class KvmExitContractTest {
         }
     }
 
-    @EveryKvm
+    @EveryKernel
     void aPortReadOfFourBytesClearsTheUpperHalf(KernelUnderTest kernel) {
         try (KvmGuest g = guest(kernel)) {
             g.start("e510 f4", 0, -1); // in eax,0x10
@@ -151,7 +151,7 @@ final class KvmExitContractTest {
         }
     }
 
-    @EveryKvm
+    @EveryKernel
     void aPortReadMayBeAnsweredWithNewRegisters(KernelUnderTest kernel) {
         try (KvmGuest g = guest(kernel)) {
             g.start("e410 f4", 0, 0); // in al,0x10
@@ -163,7 +163,7 @@ final class KvmExitContractTest {
         }
     }
 
-    @EveryKvm
+    @EveryKernel
     void everyReturnTellsOfFlagsAndApic(KernelUnderTest kernel) {
         try (KvmGuest g = guest(kernel)) {
             g.start("fb e610 fa e610 f4"); // sti; out 0x10,al; cli; out 0x10,al; hlt
@@ -177,7 +177,7 @@ final class KvmExitContractTest {
         }
     }
 
-    @EveryKvm
+    @EveryKernel
     void theTaskPriorityIsTold(KernelUnderTest kernel) {
         try (KvmGuest g = guest(kernel)) {
             g.start("440f22c0 f4", 0, 5); // mov cr8,rax
@@ -186,7 +186,7 @@ final class KvmExitContractTest {
         }
     }
 
-    @EveryKvm
+    @EveryKernel
     void aHaltGoesOnBehindIt(KernelUnderTest kernel) {
         try (KvmGuest g = guest(kernel)) {
             g.start("f4 f4");
@@ -197,7 +197,7 @@ final class KvmExitContractTest {
         }
     }
 
-    @EveryKvm
+    @EveryKernel
     void aStoreInAReadOnlySlotIsADeviceAccess(KernelUnderTest kernel) {
         try (KvmGuest g = guest(kernel)) {
             MemorySegment rom = g.m.memory(1);
@@ -211,7 +211,7 @@ final class KvmExitContractTest {
         }
     }
 
-    @EveryKvm
+    @EveryKernel
     void theUserSeesStoresAtOnceAndTheGuestTheUsers(KernelUnderTest kernel) {
         try (KvmGuest g = guest(kernel)) {
             g.store(KvmGuest.RAM + 8, 5);
@@ -221,7 +221,7 @@ final class KvmExitContractTest {
         }
     }
 
-    @EveryKvm
+    @EveryKernel
     void twoSlotsShowTheSameUserMemory(KernelUnderTest kernel) {
         try (KvmGuest g = guest(kernel)) {
             MemorySegment memory = g.m.memory(1);
@@ -232,7 +232,7 @@ final class KvmExitContractTest {
         }
     }
 
-    @EveryKvm
+    @EveryKernel
     void aMovedSlotLeavesADeviceBehind(KernelUnderTest kernel) {
         try (KvmGuest g = guest(kernel)) {
             MemorySegment memory = g.m.memory(1);
@@ -246,7 +246,7 @@ final class KvmExitContractTest {
         }
     }
 
-    @EveryKvm
+    @EveryKernel
     void aUserMappingCanComeLater(KernelUnderTest kernel) {
         try (KvmGuest g = guest(kernel)) {
             MemorySegment memory = g.m.memory(1);
@@ -261,7 +261,7 @@ final class KvmExitContractTest {
         }
     }
 
-    @EveryKvm
+    @EveryKernel
     void aUserMappingWithoutWritingCannotBeWritten(KernelUnderTest kernel) {
         try (KvmGuest g = guest(kernel)) {
             long at = ok(g.m.sys.mmap(0, PAGE, 1, KvmMachine.ANONYMOUS, -1, 0));

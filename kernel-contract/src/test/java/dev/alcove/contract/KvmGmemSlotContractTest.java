@@ -47,7 +47,7 @@ final class KvmGmemSlotContractTest {
         }
     }
 
-    @EveryKvm
+    @EveryKernel
     void aDescriptorThatIsNotOpen(KernelUnderTest kernel) {
         try (Slots s = new Slots(kernel)) {
             fails(Errno.EBADF, s.bind(0, 0, 1, -1, 0));
@@ -55,7 +55,7 @@ final class KvmGmemSlotContractTest {
         }
     }
 
-    @EveryKvm
+    @EveryKernel
     void aDescriptorOfSomethingElse(KernelUnderTest kernel) {
         try (Slots s = new Slots(kernel)) {
             fails(Errno.EINVAL, s.bind(0, 0, 1, s.m.kvmFd, 0));
@@ -68,7 +68,7 @@ final class KvmGmemSlotContractTest {
         }
     }
 
-    @EveryKvm
+    @EveryKernel
     void anotherMachinesFile(KernelUnderTest kernel) {
         try (Slots s = new Slots(kernel)) {
             int other = s.m.otherMachine();
@@ -82,7 +82,7 @@ final class KvmGmemSlotContractTest {
         }
     }
 
-    @EveryKvm
+    @EveryKernel
     void aDuplicateOfTheDescriptorIsTheSameFile(KernelUnderTest kernel) {
         try (Slots s = new Slots(kernel)) {
             int twin = s.m.own(fd(s.m.sys.dup(s.g)));
@@ -91,7 +91,7 @@ final class KvmGmemSlotContractTest {
         }
     }
 
-    @EveryKvm
+    @EveryKernel
     void theOffsetMustBeAligned(KernelUnderTest kernel) {
         try (Slots s = new Slots(kernel)) {
             fails(Errno.EINVAL, s.m.region(0, GMEM, 0, PAGE, s.u, s.g, 1));
@@ -99,7 +99,7 @@ final class KvmGmemSlotContractTest {
         }
     }
 
-    @EveryKvm
+    @EveryKernel
     void theRangeMustBeInTheFile(KernelUnderTest kernel) {
         try (Slots s = new Slots(kernel)) {
             fails(Errno.EINVAL, s.bind(0, 0, 1, s.g, 8));
@@ -110,7 +110,7 @@ final class KvmGmemSlotContractTest {
         }
     }
 
-    @EveryKvm
+    @EveryKernel
     void theRangeMustNotWrap(KernelUnderTest kernel) {
         try (Slots s = new Slots(kernel)) {
             fails(Errno.EINVAL, s.bind(0, 0, 1, s.g, -1));
@@ -118,7 +118,7 @@ final class KvmGmemSlotContractTest {
         }
     }
 
-    @EveryKvm
+    @EveryKernel
     void theSignOfTheRangesEndCounts(KernelUnderTest kernel) {
         try (Slots s = new Slots(kernel)) {
             int answer = s.m.region(0, GMEM, 0, PAGE, s.u, s.g, 0x7ffffffffffff000L);
@@ -130,21 +130,21 @@ final class KvmGmemSlotContractTest {
         }
     }
 
-    @EveryKvm
+    @EveryKernel
     void version1KnowsNoGuestMemfd(KernelUnderTest kernel) {
         try (Slots s = new Slots(kernel)) {
             fails(Errno.EINVAL, s.m.region1(0, GMEM, 0, PAGE, s.u));
         }
     }
 
-    @EveryKvm
+    @EveryKernel
     void theLogCannotBeHad(KernelUnderTest kernel) {
         try (Slots s = new Slots(kernel)) {
             fails(Errno.EINVAL, s.m.region(0, GMEM | KvmMachine.LOG_DIRTY, 0, PAGE, s.u, s.g, 0));
         }
     }
 
-    @EveryKvm
+    @EveryKernel
     void readOnlyCannotBeHad(KernelUnderTest kernel) {
         try (Slots s = new Slots(kernel)) {
             fails(Errno.EINVAL, s.m.region(0, GMEM | KvmMachine.READONLY, 0, PAGE, s.u, s.g, 0));
@@ -156,7 +156,7 @@ final class KvmGmemSlotContractTest {
         return KvmMachine.before(s.m.sys, 7, 2) ? Errno.EINVAL : Errno.EEXIST;
     }
 
-    @EveryKvm
+    @EveryKernel
     void aPageOfTheFileIsBoundOnce(KernelUnderTest kernel) {
         try (Slots s = new Slots(kernel)) {
             ok(s.bind(0, 0, 2, s.g, 2));
@@ -168,7 +168,7 @@ final class KvmGmemSlotContractTest {
         }
     }
 
-    @EveryKvm
+    @EveryKernel
     void neighboursInTheFileCanBeBound(KernelUnderTest kernel) {
         try (Slots s = new Slots(kernel)) {
             ok(s.bind(0, 0, 2, s.g, 2));
@@ -177,7 +177,7 @@ final class KvmGmemSlotContractTest {
         }
     }
 
-    @EveryKvm
+    @EveryKernel
     void neighboursOfTheFileNeedNotBeNeighboursOfTheGuest(KernelUnderTest kernel) {
         try (Slots s = new Slots(kernel)) {
             ok(s.bind(0, PAGE, 1, s.g, 0));
@@ -185,7 +185,7 @@ final class KvmGmemSlotContractTest {
         }
     }
 
-    @EveryKvm
+    @EveryKernel
     void aFailedBindingLeavesNothing(KernelUnderTest kernel) {
         try (Slots s = new Slots(kernel)) {
             ok(s.bind(0, 0, 2, s.g, 2));
@@ -195,7 +195,7 @@ final class KvmGmemSlotContractTest {
         }
     }
 
-    @EveryKvm
+    @EveryKernel
     void aSlotThatCannotBeUnbindsAgain(KernelUnderTest kernel) {
         try (Slots s = new Slots(kernel)) {
             fails(Errno.EINVAL, s.bind(0, 1L << 52, 2, s.g, 0));
@@ -203,7 +203,7 @@ final class KvmGmemSlotContractTest {
         }
     }
 
-    @EveryKvm
+    @EveryKernel
     void deletionUnbinds(KernelUnderTest kernel) {
         try (Slots s = new Slots(kernel)) {
             ok(s.bind(0, 0, 2, s.g, 0));
@@ -212,7 +212,7 @@ final class KvmGmemSlotContractTest {
         }
     }
 
-    @EveryKvm
+    @EveryKernel
     void deletionNeedsNoFlag(KernelUnderTest kernel) {
         try (Slots s = new Slots(kernel)) {
             ok(s.bind(0, 0, 2, s.g, 0));
@@ -222,7 +222,7 @@ final class KvmGmemSlotContractTest {
         }
     }
 
-    @EveryKvm
+    @EveryKernel
     void deletionChecksTheOffset(KernelUnderTest kernel) {
         try (Slots s = new Slots(kernel)) {
             ok(s.bind(0, 0, 2, s.g, 0));
@@ -231,7 +231,7 @@ final class KvmGmemSlotContractTest {
         }
     }
 
-    @EveryKvm
+    @EveryKernel
     void theSlotNeverChanges(KernelUnderTest kernel) {
         try (Slots s = new Slots(kernel)) {
             ok(s.bind(0, 0, 2, s.g, 0));
@@ -244,7 +244,7 @@ final class KvmGmemSlotContractTest {
         }
     }
 
-    @EveryKvm
+    @EveryKernel
     void anOrdinarySlotGetsNoFile(KernelUnderTest kernel) {
         try (Slots s = new Slots(kernel)) {
             ok(s.m.region1(0, 0, 0, 2 * PAGE, s.u));
@@ -252,7 +252,7 @@ final class KvmGmemSlotContractTest {
         }
     }
 
-    @EveryKvm
+    @EveryKernel
     void slotsWithAndWithoutFileCanBeMixed(KernelUnderTest kernel) {
         try (Slots s = new Slots(kernel)) {
             ok(s.bind(0, 0, 2, s.g, 0));
@@ -262,7 +262,7 @@ final class KvmGmemSlotContractTest {
         }
     }
 
-    @EveryKvm
+    @EveryKernel
     void anOverlapInTheGuestDecidesBeforeTheFileIsLookedAt(KernelUnderTest kernel) {
         try (Slots s = new Slots(kernel)) {
             ok(s.bind(0, 0, 2, s.g, 0));
@@ -272,7 +272,7 @@ final class KvmGmemSlotContractTest {
         }
     }
 
-    @EveryKvm
+    @EveryKernel
     void anExistingSlotDecidesBeforeTheFileIsLookedAt(KernelUnderTest kernel) {
         try (Slots s = new Slots(kernel)) {
             ok(s.bind(0, 0, 2, s.g, 0));
@@ -280,14 +280,14 @@ final class KvmGmemSlotContractTest {
         }
     }
 
-    @EveryKvm
+    @EveryKernel
     void theFileDecidesBeforeThePhysicalAddresses(KernelUnderTest kernel) {
         try (Slots s = new Slots(kernel)) {
             fails(Errno.EBADF, s.bind(0, 1L << 52, 1, -1, 0));
         }
     }
 
-    @EveryKvm
+    @EveryKernel
     void theFlagsDecideBeforeTheFileIsLookedAt(KernelUnderTest kernel) {
         try (Slots s = new Slots(kernel)) {
             fails(Errno.EINVAL, s.m.region(0, GMEM | KvmMachine.READONLY, 0, PAGE, s.u, -1, 0));
@@ -295,7 +295,7 @@ final class KvmGmemSlotContractTest {
         }
     }
 
-    @EveryKvm
+    @EveryKernel
     void aPageThatIsBoundDecidesAfterTheSizeOfTheFile(KernelUnderTest kernel) {
         try (Slots s = new Slots(kernel)) {
             ok(s.bind(0, 0, 8, s.g, 0));
@@ -304,7 +304,7 @@ final class KvmGmemSlotContractTest {
         }
     }
 
-    @EveryKvm
+    @EveryKernel
     void theSecondAddressSpaceBindsToo(KernelUnderTest kernel) {
         try (Slots s = new Slots(kernel)) {
             if (s.m.has(118) < 2) {
@@ -319,7 +319,7 @@ final class KvmGmemSlotContractTest {
         }
     }
 
-    @EveryKvm
+    @EveryKernel
     void aMachineWithPrivateMemoryHasOneAddressSpace(KernelUnderTest kernel) {
         try (KvmMachine m = new KvmMachine(kernel, KvmMachine.SW_PROTECTED)) {
             assertEquals(m.system(118) < 2 ? 0 : 1, m.has(118));
@@ -327,7 +327,7 @@ final class KvmGmemSlotContractTest {
         }
     }
 
-    @EveryKvm
+    @EveryKernel
     void aMachineWithPrivateMemoryTakesOrdinarySlots(KernelUnderTest kernel) {
         try (KvmMachine m = new KvmMachine(kernel, KvmMachine.SW_PROTECTED)) {
             long u = m.memory(2).address();
@@ -337,7 +337,7 @@ final class KvmGmemSlotContractTest {
         }
     }
 
-    @EveryKvm
+    @EveryKernel
     void theUserAddressOfASlotWithAFileIsCheckedToo(KernelUnderTest kernel) {
         try (Slots s = new Slots(kernel)) {
             fails(Errno.EINVAL, s.m.region(0, GMEM, 0, PAGE, s.u + 1, s.g, 0));
@@ -346,7 +346,7 @@ final class KvmGmemSlotContractTest {
         }
     }
 
-    @EveryKvm
+    @EveryKernel
     void thePaddingIsNotLookedAt(KernelUnderTest kernel) {
         try (Slots s = new Slots(kernel)) {
             MemorySegment r = s.m.struct(kvm_userspace_memory_region2.sizeof());

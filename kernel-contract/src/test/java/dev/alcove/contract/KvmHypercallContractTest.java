@@ -56,14 +56,14 @@ final class KvmHypercallContractTest {
         assertEquals(attributes, kvm_run.hypercall.args(hypercall, 2));
     }
 
-    @EveryKvm
+    @EveryKernel
     void aRangeIsForUserSpaceOnlyWhereItAskedForIt(KernelUnderTest kernel) {
         try (KvmGuest g = KvmGuest.protectedOne(kernel)) {
             assertEquals(ENOSYS, call(g, MAP_GPA_RANGE, RAM, 1, 0));
         }
     }
 
-    @EveryKvm
+    @EveryKernel
     void theExitCanBeSwitchedOffAgain(KernelUnderTest kernel) {
         try (KvmGuest g = enabled(kernel)) {
             exits(g, RAM, 1, 0);
@@ -73,7 +73,7 @@ final class KvmHypercallContractTest {
         }
     }
 
-    @EveryKvm
+    @EveryKernel
     void otherHypercallsCannotBeAskedFor(KernelUnderTest kernel) {
         try (KvmMachine m = new KvmMachine(kernel, KvmMachine.DEFAULT)) {
             for (int bit = 0; bit < 64; bit++) {
@@ -87,7 +87,7 @@ final class KvmHypercallContractTest {
         }
     }
 
-    @EveryKvm
+    @EveryKernel
     void anUnalignedAddressIsRefused(KernelUnderTest kernel) {
         try (KvmGuest g = enabled(kernel)) {
             assertEquals(EINVAL, call(g, MAP_GPA_RANGE, RAM + 1, 1, 0));
@@ -95,21 +95,21 @@ final class KvmHypercallContractTest {
         }
     }
 
-    @EveryKvm
+    @EveryKernel
     void noPagesAreRefused(KernelUnderTest kernel) {
         try (KvmGuest g = enabled(kernel)) {
             assertEquals(EINVAL, call(g, MAP_GPA_RANGE, RAM, 0, 0));
         }
     }
 
-    @EveryKvm
+    @EveryKernel
     void framesThatWrapAreRefused(KernelUnderTest kernel) {
         try (KvmGuest g = enabled(kernel)) {
             assertEquals(EINVAL, call(g, MAP_GPA_RANGE, RAM, -1, 0));
         }
     }
 
-    @EveryKvm
+    @EveryKernel
     void aRangeAtTheEndOfTheAddressesIsPassedOn(KernelUnderTest kernel) {
         try (KvmGuest g = enabled(kernel)) {
             // Frames are counted, not bytes: they do not wrap here. Sense is for user space to make.
@@ -117,7 +117,7 @@ final class KvmHypercallContractTest {
         }
     }
 
-    @EveryKvm
+    @EveryKernel
     void attributesArePassedOnAsTheyAre(KernelUnderTest kernel) {
         try (KvmGuest g = enabled(kernel)) {
             exits(g, RAM, 3, 0x10);
@@ -128,7 +128,7 @@ final class KvmHypercallContractTest {
         }
     }
 
-    @EveryKvm
+    @EveryKernel
     void theAnswerIsPresetToSuccess(KernelUnderTest kernel) {
         try (KvmGuest g = enabled(kernel)) {
             kvm_run.hypercall.ret(kvm_run.hypercall(g.v.run), 77);
@@ -141,7 +141,7 @@ final class KvmHypercallContractTest {
         }
     }
 
-    @EveryKvm
+    @EveryKernel
     void theGuestGetsUserSpacesAnswer(KernelUnderTest kernel) {
         try (KvmGuest g = enabled(kernel)) {
             exits(g, RAM, 1, 0);
@@ -151,7 +151,7 @@ final class KvmHypercallContractTest {
         }
     }
 
-    @EveryKvm
+    @EveryKernel
     void theExitTellsOf64BitMode(KernelUnderTest kernel) {
         try (KvmGuest g = enabled(kernel)) {
             exits(g, RAM, 1, 0);
@@ -159,7 +159,7 @@ final class KvmHypercallContractTest {
         }
     }
 
-    @EveryKvm
+    @EveryKernel
     void outsideOf64BitModeRegistersHave32Bits(KernelUnderTest kernel) {
         try (KvmMachine m = new KvmMachine(kernel, KvmMachine.DEFAULT)) {
             m.needs(236, "two-dimensional paging");
@@ -186,7 +186,7 @@ final class KvmHypercallContractTest {
         }
     }
 
-    @EveryKvm
+    @EveryKernel
     void theInstructionIsLeftBehind(KernelUnderTest kernel) {
         try (KvmGuest g = enabled(kernel)) {
             exits(g, RAM, 1, 0);
@@ -195,7 +195,7 @@ final class KvmHypercallContractTest {
         }
     }
 
-    @EveryKvm
+    @EveryKernel
     void vmmcallIsAsGood(KernelUnderTest kernel) {
         try (KvmGuest g = enabled(kernel)) {
             prepare(g, "0f01d9 f4", MAP_GPA_RANGE, RAM, 1, 0x10);
@@ -203,7 +203,7 @@ final class KvmHypercallContractTest {
         }
     }
 
-    @EveryKvm
+    @EveryKernel
     void anUnknownNumberIsEnosys(KernelUnderTest kernel) {
         try (KvmGuest g = enabled(kernel)) {
             assertEquals(ENOSYS, call(g, 4711, RAM, 1, 0));
@@ -212,14 +212,14 @@ final class KvmHypercallContractTest {
         }
     }
 
-    @EveryKvm
+    @EveryKernel
     void pollingForInterruptsIsNothing(KernelUnderTest kernel) {
         try (KvmGuest g = enabled(kernel)) {
             assertEquals(0, call(g, 1, 0, 0, 0));
         }
     }
 
-    @EveryKvm
+    @EveryKernel
     void aMemoryAttributeIsNotChangedByTheHypercallItself(KernelUnderTest kernel) {
         try (KvmGuest g = enabled(kernel)) {
             g.store(RAM, 4);

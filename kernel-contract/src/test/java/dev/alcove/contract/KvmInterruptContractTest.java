@@ -73,7 +73,7 @@ final class KvmInterruptContractTest {
     }
 
     /** Bit 24 of the version register: there is no I/O APIC in the kernel that every EOI would have to reach. */
-    @EveryKvm
+    @EveryKernel
     void aGuestWithX2apicMayLeaveTheBroadcastOfItsEndsOut(KernelUnderTest kernel) {
         try (KvmMachine m = machine(kernel)) {
             guest(m);
@@ -97,14 +97,14 @@ final class KvmInterruptContractTest {
         return m.sys.ioctl(m.fd, (int) kvm.KVM_SIGNAL_MSI(), s);
     }
 
-    @EveryKvm
+    @EveryKernel
     void theSplitIrqchipIsChosenOnce(KernelUnderTest kernel) {
         try (KvmMachine m = machine(kernel)) {
             fails(Errno.EEXIST, m.enable(SPLIT_IRQCHIP, 24));
         }
     }
 
-    @EveryKvm
+    @EveryKernel
     void theSplitIrqchipIsChosenBeforeTheFirstVcpu(KernelUnderTest kernel) {
         try (KvmMachine m = new KvmMachine(kernel, KvmMachine.DEFAULT)) {
             kernel.needs("a split irqchip", m.has(SPLIT_IRQCHIP) == 0 ? -Errno.EINVAL : 0);
@@ -113,7 +113,7 @@ final class KvmInterruptContractTest {
         }
     }
 
-    @EveryKvm
+    @EveryKernel
     void theReservedPinsAreLimited(KernelUnderTest kernel) {
         try (KvmMachine m = machine(kernel)) {
             fails(Errno.EINVAL, m.enable(SPLIT_IRQCHIP, 1 << 20));
@@ -121,7 +121,7 @@ final class KvmInterruptContractTest {
         }
     }
 
-    @EveryKvm
+    @EveryKernel
     void messagesNeedAnIrqchip(KernelUnderTest kernel) {
         try (KvmMachine m = new KvmMachine(kernel, KvmMachine.DEFAULT)) {
             fails(Errno.EINVAL, m.sys.ioctl(m.fd, (int) kvm.KVM_SIGNAL_MSI(), m.struct(kvm_msi.sizeof())));
@@ -129,7 +129,7 @@ final class KvmInterruptContractTest {
         }
     }
 
-    @EveryKvm
+    @EveryKernel
     void messagesNeedAPointer(KernelUnderTest kernel) {
         try (KvmMachine m = machine(kernel)) {
             long bad = KvmMachine.BAD_POINTER;
@@ -139,7 +139,7 @@ final class KvmInterruptContractTest {
         }
     }
 
-    @EveryKvm
+    @EveryKernel
     void aMessageToNobodyIsEperm(KernelUnderTest kernel) {
         try (KvmMachine m = machine(kernel)) {
             MemorySegment s = m.struct(kvm_msi.sizeof());
@@ -149,7 +149,7 @@ final class KvmInterruptContractTest {
         }
     }
 
-    @EveryKvm
+    @EveryKernel
     void aMessageHasOneFlag(KernelUnderTest kernel) {
         try (KvmMachine m = machine(kernel)) {
             MemorySegment s = m.struct(kvm_msi.sizeof());
@@ -166,7 +166,7 @@ final class KvmInterruptContractTest {
         return m.sys.ioctl(m.fd, (int) kvm.KVM_IRQFD(), s);
     }
 
-    @EveryKvm
+    @EveryKernel
     void anIrqfdNeedsAnEventfd(KernelUnderTest kernel) {
         try (KvmMachine m = machine(kernel)) {
             fails(Errno.EBADF, irqFd(m, -1, 0, 0));
@@ -175,7 +175,7 @@ final class KvmInterruptContractTest {
         }
     }
 
-    @EveryKvm
+    @EveryKernel
     void anIrqfdHasTwoFlags(KernelUnderTest kernel) {
         try (KvmMachine m = machine(kernel)) {
             int event = m.own(fd(m.sys.eventfd(0, 0)));
@@ -185,7 +185,7 @@ final class KvmInterruptContractTest {
         }
     }
 
-    @EveryKvm
+    @EveryKernel
     void anIrqfdIsAssignedOnce(KernelUnderTest kernel) {
         try (KvmMachine m = machine(kernel)) {
             int event = m.own(fd(m.sys.eventfd(0, 0)));
@@ -197,14 +197,14 @@ final class KvmInterruptContractTest {
         }
     }
 
-    @EveryKvm
+    @EveryKernel
     void anIrqfdThatIsNotThereIsDeassignedWithoutError(KernelUnderTest kernel) {
         try (KvmMachine m = machine(kernel)) {
             ok(irqFd(m, m.own(fd(m.sys.eventfd(0, 0))), 30, 1));
         }
     }
 
-    @EveryKvm
+    @EveryKernel
     void anIrqfdsPinMayBeOneWithoutARoute(KernelUnderTest kernel) {
         try (KvmMachine m = machine(kernel)) {
             int event = m.own(fd(m.sys.eventfd(0, 0)));
@@ -214,7 +214,7 @@ final class KvmInterruptContractTest {
         }
     }
 
-    @EveryKvm
+    @EveryKernel
     void anIrqfdNeedsAnIrqchip(KernelUnderTest kernel) {
         try (KvmMachine m = new KvmMachine(kernel, KvmMachine.DEFAULT)) {
             int event = m.own(fd(m.sys.eventfd(0, 0)));
@@ -225,7 +225,7 @@ final class KvmInterruptContractTest {
         }
     }
 
-    @EveryKvm
+    @EveryKernel
     void resamplingNeedsThePinsInTheKernel(KernelUnderTest kernel) {
         try (KvmMachine m = machine(kernel)) {
             int event = m.own(fd(m.sys.eventfd(0, 0)));
@@ -235,7 +235,7 @@ final class KvmInterruptContractTest {
         }
     }
 
-    @EveryKvm
+    @EveryKernel
     void anIrqfdEndsWithItsMachine(KernelUnderTest kernel) {
         try (KvmMachine m = machine(kernel)) {
             int other = (int) ok(m.sys.ioctl(m.kvmFd, kvm.KVM_CREATE_VM(), 0L));
@@ -255,7 +255,7 @@ final class KvmInterruptContractTest {
         }
     }
 
-    @EveryKvm
+    @EveryKernel
     void aMessageEndsAHalt(KernelUnderTest kernel) {
         try (KvmMachine m = machine(kernel)) {
             KvmVcpu v = waiter(m, guest(m));
@@ -266,7 +266,7 @@ final class KvmInterruptContractTest {
         }
     }
 
-    @EveryKvm
+    @EveryKernel
     void anEventfdEndsAHalt(KernelUnderTest kernel) throws Exception {
         try (KvmMachine m = machine(kernel);
                 ExecutorService threads = Executors.newSingleThreadExecutor()) {
@@ -299,7 +299,7 @@ final class KvmInterruptContractTest {
         }
     }
 
-    @EveryKvm
+    @EveryKernel
     void theTimerEndsAHalt(KernelUnderTest kernel) {
         try (KvmMachine m = machine(kernel)) {
             KvmVcpu v = waiter(m, guest(m));
@@ -310,7 +310,7 @@ final class KvmInterruptContractTest {
         }
     }
 
-    @EveryKvm
+    @EveryKernel
     void initAndStartupMessagesStartAProcessor(KernelUnderTest kernel) throws Exception {
         try (KvmMachine m = machine(kernel);
                 ExecutorService threads = Executors.newSingleThreadExecutor()) {

@@ -95,7 +95,7 @@ final class KvmInvalidationContractTest {
         }
     }
 
-    @EveryKvm
+    @EveryKernel
     void anAttributeThatIsChangedHoldsAtOnce(KernelUnderTest kernel) throws Exception {
         long seed = 20261120;
         Random random = new Random(seed);
@@ -123,7 +123,7 @@ final class KvmInvalidationContractTest {
         }
     }
 
-    @EveryKvm
+    @EveryKernel
     void aPunchedPageStartsFromZero(KernelUnderTest kernel) throws Exception {
         try (KvmMachine m = new KvmMachine(kernel, KvmMachine.DEFAULT)) {
             kernel.needs("mappable guest_memfd", m.has(244) == 3 ? 0 : -Errno.EINVAL);
@@ -143,7 +143,7 @@ final class KvmInvalidationContractTest {
         }
     }
 
-    @EveryKvm
+    @EveryKernel
     void memoryThatIsUnmappedIsNotWritten(KernelUnderTest kernel) throws Exception {
         try (KvmMachine m = new KvmMachine(kernel, KvmMachine.DEFAULT)) {
             MemorySegment low = m.memory(16);
@@ -170,7 +170,7 @@ final class KvmInvalidationContractTest {
         }
     }
 
-    @EveryKvm
+    @EveryKernel
     void aSlotThatMovesAwayIsADeviceUntilItComesBack(KernelUnderTest kernel) throws Exception {
         try (KvmMachine m = new KvmMachine(kernel, KvmMachine.DEFAULT)) {
             MemorySegment low = m.memory(16);
@@ -190,7 +190,7 @@ final class KvmInvalidationContractTest {
         }
     }
 
-    @EveryKvm
+    @EveryKernel
     void aSlotThatIsDeletedIsADeviceUntilItComesBack(KernelUnderTest kernel) throws Exception {
         try (KvmMachine m = new KvmMachine(kernel, KvmMachine.DEFAULT)) {
             MemorySegment low = m.memory(16);
@@ -210,7 +210,7 @@ final class KvmInvalidationContractTest {
         }
     }
 
-    @EveryKvm
+    @EveryKernel
     void preFaultsWhileTheSlotComesAndGoes(KernelUnderTest kernel) throws Exception {
         try (KvmGuest g = KvmGuest.protectedOne(kernel);
                 ExecutorService threads = Executors.newSingleThreadExecutor()) {

@@ -17,7 +17,7 @@ final class KvmLaunchContractTest {
         return new KvmMachine(kernel, type);
     }
 
-    @EveryKvm
+    @EveryKernel
     void thereIsNoEncryptionToCommand(KernelUnderTest kernel) {
         try (KvmMachine m = machine(kernel, KvmMachine.DEFAULT)) {
             kernel.needs("a processor without SEV", (m.system(235) & 0x3c) == 0 ? 0 : -Errno.EEXIST);
@@ -25,7 +25,7 @@ final class KvmLaunchContractTest {
         }
     }
 
-    @EveryKvm
+    @EveryKernel
     void thereIsNoEncryptionToAskFor(KernelUnderTest kernel) {
         try (KvmMachine m = machine(kernel, KvmMachine.DEFAULT)) {
             kernel.needs("a processor without SEV", (m.system(235) & 0x3c) == 0 ? 0 : -Errno.EEXIST);
@@ -41,21 +41,21 @@ final class KvmLaunchContractTest {
         return s;
     }
 
-    @EveryKvm
+    @EveryKernel
     void noRegionCanBeRegistered(KernelUnderTest kernel) {
         try (KvmMachine m = machine(kernel, KvmMachine.DEFAULT)) {
             fails(Errno.ENOTTY, m.sys.ioctl(m.fd, (int) kvm.KVM_MEMORY_ENCRYPT_REG_REGION(), region(m)));
         }
     }
 
-    @EveryKvm
+    @EveryKernel
     void noRegionCanBeUnregistered(KernelUnderTest kernel) {
         try (KvmMachine m = machine(kernel, KvmMachine.DEFAULT)) {
             fails(Errno.ENOTTY, m.sys.ioctl(m.fd, (int) kvm.KVM_MEMORY_ENCRYPT_UNREG_REGION(), region(m)));
         }
     }
 
-    @EveryKvm
+    @EveryKernel
     void aSoftwareProtectedMachineHasNoEncryptionEither(KernelUnderTest kernel) {
         try (KvmMachine m = machine(kernel, KvmMachine.SW_PROTECTED)) {
             kernel.needs("a processor without SEV", (m.system(235) & 0x3c) == 0 ? 0 : -Errno.EEXIST);
@@ -64,7 +64,7 @@ final class KvmLaunchContractTest {
         }
     }
 
-    @EveryKvm
+    @EveryKernel
     void thePointerOfARegionIsLookedAtFirst(KernelUnderTest kernel) {
         try (KvmMachine m = machine(kernel, KvmMachine.DEFAULT)) {
             long bad = KvmMachine.BAD_POINTER;

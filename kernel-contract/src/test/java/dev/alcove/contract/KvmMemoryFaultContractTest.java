@@ -24,7 +24,7 @@ final class KvmMemoryFaultContractTest {
     /** A guest address without slot. */
     private static final long HOLE = 0x180000;
 
-    @EveryKvm
+    @EveryKernel
     void aPrivateStoreInASlotWithoutGuestMemfd(KernelUnderTest kernel) {
         try (KvmGuest g = KvmGuest.protectedOne(kernel)) {
             g.makePrivate(0x3000, 1);
@@ -32,7 +32,7 @@ final class KvmMemoryFaultContractTest {
         }
     }
 
-    @EveryKvm
+    @EveryKernel
     void aPrivateLoadInASlotWithoutGuestMemfd(KernelUnderTest kernel) {
         try (KvmGuest g = KvmGuest.protectedOne(kernel)) {
             g.makePrivate(0x3000, 1);
@@ -40,7 +40,7 @@ final class KvmMemoryFaultContractTest {
         }
     }
 
-    @EveryKvm
+    @EveryKernel
     void aPrivateInstructionFetchInASlotWithoutGuestMemfd(KernelUnderTest kernel) {
         try (KvmGuest g = KvmGuest.protectedOne(kernel)) {
             g.start("ff e7", 0x3000, 0); // jmp rdi
@@ -52,7 +52,7 @@ final class KvmMemoryFaultContractTest {
         }
     }
 
-    @EveryKvm
+    @EveryKernel
     void aPrivateAccessWithoutSlot(KernelUnderTest kernel) {
         try (KvmGuest g = KvmGuest.protectedOne(kernel)) {
             g.makePrivate(HOLE, 1);
@@ -61,7 +61,7 @@ final class KvmMemoryFaultContractTest {
         }
     }
 
-    @EveryKvm
+    @EveryKernel
     void aSharedAccessWithoutSlotIsADeviceAccess(KernelUnderTest kernel) {
         try (KvmGuest g = KvmGuest.protectedOne(kernel)) {
             g.makePrivate(HOLE, 2);
@@ -72,7 +72,7 @@ final class KvmMemoryFaultContractTest {
         }
     }
 
-    @EveryKvm
+    @EveryKernel
     void theFaultRepeatsUntilItsCauseIsGone(KernelUnderTest kernel) {
         try (KvmGuest g = KvmGuest.protectedOne(kernel)) {
             g.makePrivate(0x3000, 1);
@@ -86,7 +86,7 @@ final class KvmMemoryFaultContractTest {
         }
     }
 
-    @EveryKvm
+    @EveryKernel
     void theFaultIsThatOfThePageThatIsMissing(KernelUnderTest kernel) {
         try (KvmGuest g = KvmGuest.protectedOne(kernel)) {
             // A load of eight bytes over the border of two pages.
@@ -96,7 +96,7 @@ final class KvmMemoryFaultContractTest {
         }
     }
 
-    @EveryKvm
+    @EveryKernel
     void aPrivateAccessAfterTheFileIsGone(KernelUnderTest kernel) {
         try (KvmGuest g = KvmGuest.protectedOne(kernel)) {
             g.makePrivate(RAM, KvmGuest.PAGES);
@@ -107,7 +107,7 @@ final class KvmMemoryFaultContractTest {
         }
     }
 
-    @EveryKvm
+    @EveryKernel
     void aSharedAccessDoesNotMissTheFile(KernelUnderTest kernel) {
         try (KvmGuest g = KvmGuest.protectedOne(kernel)) {
             g.m.close(g.gmem);
@@ -116,7 +116,7 @@ final class KvmMemoryFaultContractTest {
         }
     }
 
-    @EveryKvm
+    @EveryKernel
     void aSharedAccessAfterTheOnlyFileIsGone(KernelUnderTest kernel) {
         try (KvmGuest g = KvmGuest.mappable(kernel)) {
             g.store(RAM, 3);
@@ -126,7 +126,7 @@ final class KvmMemoryFaultContractTest {
         }
     }
 
-    @EveryKvm
+    @EveryKernel
     void aPrivateAccessAfterItsSlotIsDeleted(KernelUnderTest kernel) {
         try (KvmGuest g = KvmGuest.protectedOne(kernel)) {
             g.makePrivate(RAM, KvmGuest.PAGES);
@@ -136,7 +136,7 @@ final class KvmMemoryFaultContractTest {
         }
     }
 
-    @EveryKvm
+    @EveryKernel
     void aPrivateAccessIsServedAgainByANewSlot(KernelUnderTest kernel) {
         try (KvmGuest g = KvmGuest.protectedOne(kernel)) {
             g.makePrivate(RAM, KvmGuest.PAGES);
@@ -149,7 +149,7 @@ final class KvmMemoryFaultContractTest {
         }
     }
 
-    @EveryKvm
+    @EveryKernel
     void aUserMappingThatIsMissingIsEfaultAlone(KernelUnderTest kernel) {
         try (KvmGuest g = KvmGuest.protectedOne(kernel)) {
             MemorySegment memory = g.m.memory(1);
@@ -162,7 +162,7 @@ final class KvmMemoryFaultContractTest {
         }
     }
 
-    @EveryKvm
+    @EveryKernel
     void aMemoryFaultLeavesTheMachineUsable(KernelUnderTest kernel) {
         try (KvmGuest g = KvmGuest.protectedOne(kernel)) {
             g.makePrivate(HOLE, 1);
@@ -172,7 +172,7 @@ final class KvmMemoryFaultContractTest {
         }
     }
 
-    @EveryKvm
+    @EveryKernel
     void aTripleFaultIsAShutdown(KernelUnderTest kernel) {
         try (KvmGuest g = KvmGuest.protectedOne(kernel)) {
             g.start("0f0b"); // ud2

@@ -49,7 +49,7 @@ final class KvmMemslotContractTest {
         }
     }
 
-    @EveryKvm
+    @EveryKernel
     void needsAPointer(KernelUnderTest kernel) {
         try (Slots s = new Slots(kernel)) {
             fails(Errno.EFAULT, s.m.sys.ioctl(s.m.fd, (int) kvm.KVM_SET_USER_MEMORY_REGION(), KvmMachine.BAD_POINTER));
@@ -57,7 +57,7 @@ final class KvmMemslotContractTest {
         }
     }
 
-    @EveryKvm
+    @EveryKernel
     void theWholeStructMustBeReadable(KernelUnderTest kernel) {
         try (Slots s = new Slots(kernel)) {
             long two = s.m.memory(2).address();
@@ -70,7 +70,7 @@ final class KvmMemslotContractTest {
         }
     }
 
-    @EveryKvm
+    @EveryKernel
     void version1TakesTwoFlags(KernelUnderTest kernel) {
         try (Slots s = new Slots(kernel)) {
             for (int bit = 2; bit < 32; bit++) {
@@ -80,7 +80,7 @@ final class KvmMemslotContractTest {
         }
     }
 
-    @EveryKvm
+    @EveryKernel
     void version2TakesNoUnknownFlags(KernelUnderTest kernel) {
         try (Slots s = new Slots(kernel)) {
             for (int bit = 3; bit < 32; bit++) {
@@ -90,7 +90,7 @@ final class KvmMemslotContractTest {
         }
     }
 
-    @EveryKvm
+    @EveryKernel
     void version2DoesNotLookAtThePadding(KernelUnderTest kernel) {
         try (Slots s = new Slots(kernel)) {
             MemorySegment struct = s.m.struct(160);
@@ -101,7 +101,7 @@ final class KvmMemslotContractTest {
         }
     }
 
-    @EveryKvm
+    @EveryKernel
     void version2WithoutGuestMemfdDoesNotLookAtTheFile(KernelUnderTest kernel) {
         try (Slots s = new Slots(kernel)) {
             ok(s.m.region(0, 0, 0, PAGE, s.u, -1, 123));
@@ -109,7 +109,7 @@ final class KvmMemslotContractTest {
         }
     }
 
-    @EveryKvm
+    @EveryKernel
     void theGuestAddressMustBeAligned(KernelUnderTest kernel) {
         try (Slots s = new Slots(kernel)) {
             s.refused(Errno.EINVAL, 0, 0, 1, PAGE, s.u);
@@ -117,7 +117,7 @@ final class KvmMemslotContractTest {
         }
     }
 
-    @EveryKvm
+    @EveryKernel
     void theSizeMustBeAligned(KernelUnderTest kernel) {
         try (Slots s = new Slots(kernel)) {
             s.refused(Errno.EINVAL, 0, 0, 0, 1, s.u);
@@ -125,14 +125,14 @@ final class KvmMemslotContractTest {
         }
     }
 
-    @EveryKvm
+    @EveryKernel
     void theUserAddressMustBeAligned(KernelUnderTest kernel) {
         try (Slots s = new Slots(kernel)) {
             s.refused(Errno.EINVAL, 0, 0, 0, PAGE, s.u + 1);
         }
     }
 
-    @EveryKvm
+    @EveryKernel
     void theUserAddressMustBeAUsers(KernelUnderTest kernel) {
         try (Slots s = new Slots(kernel)) {
             s.refused(Errno.EINVAL, 0, 0, 0, PAGE, 0xffff800000000000L);
@@ -141,7 +141,7 @@ final class KvmMemslotContractTest {
         }
     }
 
-    @EveryKvm
+    @EveryKernel
     void theUserRangeMustEndWhereUserSpaceEnds(KernelUnderTest kernel) {
         try (Slots s = new Slots(kernel)) {
             // Processors with five levels of page tables give user space more.
@@ -152,7 +152,7 @@ final class KvmMemslotContractTest {
         }
     }
 
-    @EveryKvm
+    @EveryKernel
     void theUserAddressNeedNotBeMapped(KernelUnderTest kernel) {
         try (Slots s = new Slots(kernel)) {
             ok(s.set(0, 0, 0, PAGE, 0x10000));
@@ -160,7 +160,7 @@ final class KvmMemslotContractTest {
         }
     }
 
-    @EveryKvm
+    @EveryKernel
     void slotNumbersAreLimited(KernelUnderTest kernel) {
         try (Slots s = new Slots(kernel)) {
             int slots = s.m.has(10);
@@ -170,7 +170,7 @@ final class KvmMemslotContractTest {
         }
     }
 
-    @EveryKvm
+    @EveryKernel
     void addressSpacesAreLimited(KernelUnderTest kernel) {
         try (Slots s = new Slots(kernel)) {
             s.refused(Errno.EINVAL, 0x20000, 0, 0, PAGE, s.u);
@@ -182,7 +182,7 @@ final class KvmMemslotContractTest {
         }
     }
 
-    @EveryKvm
+    @EveryKernel
     void theSecondAddressSpaceHasItsOwnSlots(KernelUnderTest kernel) {
         try (KvmMachine m = new KvmMachine(kernel, KvmMachine.DEFAULT)) {
             kernel.needs("a second address space", m.has(118) < 2 ? -Errno.EINVAL : 0);
@@ -199,7 +199,7 @@ final class KvmMemslotContractTest {
         }
     }
 
-    @EveryKvm
+    @EveryKernel
     void theGuestRangeMustNotWrap(KernelUnderTest kernel) {
         try (Slots s = new Slots(kernel)) {
             s.refused(Errno.EINVAL, 5, 0, -PAGE, 2 * PAGE, s.u);
@@ -207,7 +207,7 @@ final class KvmMemslotContractTest {
         }
     }
 
-    @EveryKvm
+    @EveryKernel
     void theGuestRangeMustNotLeaveThePhysicalAddresses(KernelUnderTest kernel) {
         try (Slots s = new Slots(kernel)) {
             s.refused(Errno.EINVAL, 5, 0, 1L << 52, PAGE, s.u);
@@ -215,7 +215,7 @@ final class KvmMemslotContractTest {
         }
     }
 
-    @EveryKvm
+    @EveryKernel
     void thePhysicalAddressesAreThoseOfTheProcessor(KernelUnderTest kernel) {
         try (KvmMachine m = new KvmMachine(kernel, KvmMachine.DEFAULT)) {
             m.needs(236, "two-dimensional paging");
@@ -242,7 +242,7 @@ final class KvmMemslotContractTest {
         throw new AssertionError("no leaf 0x80000008");
     }
 
-    @EveryKvm
+    @EveryKernel
     void aSlotHasAtMostSoManyPages(KernelUnderTest kernel) {
         try (Slots s = new Slots(kernel)) {
             s.refused(Errno.EINVAL, 6, 0, 0, 1L << 43, 0);
@@ -250,7 +250,7 @@ final class KvmMemslotContractTest {
         }
     }
 
-    @EveryKvm
+    @EveryKernel
     void aSlotThatIsNotThereCannotBeDeleted(KernelUnderTest kernel) {
         try (Slots s = new Slots(kernel)) {
             s.refused(Errno.EINVAL, 5, 0, 0, 0, 0);
@@ -259,7 +259,7 @@ final class KvmMemslotContractTest {
         }
     }
 
-    @EveryKvm
+    @EveryKernel
     void deletionLooksAtTheNumberOnly(KernelUnderTest kernel) {
         try (Slots s = new Slots(kernel)) {
             ok(s.set(5, LOG_DIRTY, 0, PAGE, s.u));
@@ -268,7 +268,7 @@ final class KvmMemslotContractTest {
         }
     }
 
-    @EveryKvm
+    @EveryKernel
     void deletionChecksItsOtherArgumentsTooForAlignment(KernelUnderTest kernel) {
         try (Slots s = new Slots(kernel)) {
             ok(s.set(5, 0, 0, PAGE, s.u));
@@ -279,7 +279,7 @@ final class KvmMemslotContractTest {
         }
     }
 
-    @EveryKvm
+    @EveryKernel
     void theSameAgainIsNothing(KernelUnderTest kernel) {
         try (Slots s = new Slots(kernel)) {
             ok(s.set(5, 0, PAGE, PAGE, s.u));
@@ -288,7 +288,7 @@ final class KvmMemslotContractTest {
         }
     }
 
-    @EveryKvm
+    @EveryKernel
     void aSlotCannotGrowOrShrink(KernelUnderTest kernel) {
         try (Slots s = new Slots(kernel)) {
             ok(s.set(5, 0, 0, 2 * PAGE, s.u));
@@ -297,7 +297,7 @@ final class KvmMemslotContractTest {
         }
     }
 
-    @EveryKvm
+    @EveryKernel
     void theUserAddressCannotChange(KernelUnderTest kernel) {
         try (Slots s = new Slots(kernel)) {
             ok(s.set(5, 0, 0, PAGE, s.u));
@@ -306,7 +306,7 @@ final class KvmMemslotContractTest {
         }
     }
 
-    @EveryKvm
+    @EveryKernel
     void readOnlyCannotChange(KernelUnderTest kernel) {
         try (Slots s = new Slots(kernel)) {
             ok(s.set(5, 0, 0, PAGE, s.u));
@@ -317,7 +317,7 @@ final class KvmMemslotContractTest {
         }
     }
 
-    @EveryKvm
+    @EveryKernel
     void theLogCanBeSwitchedOnAndOff(KernelUnderTest kernel) {
         try (Slots s = new Slots(kernel)) {
             ok(s.set(5, 0, 0, PAGE, s.u));
@@ -329,7 +329,7 @@ final class KvmMemslotContractTest {
         }
     }
 
-    @EveryKvm
+    @EveryKernel
     void twoSlotsCannotShareAFrame(KernelUnderTest kernel) {
         try (Slots s = new Slots(kernel)) {
             ok(s.set(5, 0, 0x4000, 4 * PAGE, s.u));
@@ -343,7 +343,7 @@ final class KvmMemslotContractTest {
         }
     }
 
-    @EveryKvm
+    @EveryKernel
     void twoSlotsCanShareUserMemory(KernelUnderTest kernel) {
         try (Slots s = new Slots(kernel)) {
             ok(s.set(5, 0, 0, PAGE, s.u));
@@ -351,7 +351,7 @@ final class KvmMemslotContractTest {
         }
     }
 
-    @EveryKvm
+    @EveryKernel
     void aSlotCannotMoveOverAnother(KernelUnderTest kernel) {
         try (Slots s = new Slots(kernel)) {
             ok(s.set(5, 0, 0, 2 * PAGE, s.u));
@@ -361,7 +361,7 @@ final class KvmMemslotContractTest {
         }
     }
 
-    @EveryKvm
+    @EveryKernel
     void aSlotCanMoveOverItself(KernelUnderTest kernel) {
         try (Slots s = new Slots(kernel)) {
             ok(s.set(5, 0, 0, 2 * PAGE, s.u));
@@ -370,7 +370,7 @@ final class KvmMemslotContractTest {
         }
     }
 
-    @EveryKvm
+    @EveryKernel
     void aMoveCannotLeaveThePhysicalAddresses(KernelUnderTest kernel) {
         try (Slots s = new Slots(kernel)) {
             ok(s.set(5, 0, PAGE, PAGE, s.u));
@@ -379,7 +379,7 @@ final class KvmMemslotContractTest {
         }
     }
 
-    @EveryKvm
+    @EveryKernel
     void theSizeOfTheFrameNumberDecidesAfterTheOverlap(KernelUnderTest kernel) {
         try (Slots s = new Slots(kernel)) {
             // Both wrong: the range starts in slot 5 and ends behind the physical addresses.
@@ -388,7 +388,7 @@ final class KvmMemslotContractTest {
         }
     }
 
-    @EveryKvm
+    @EveryKernel
     void anUnsuitableFlagDecidesBeforeTheOverlap(KernelUnderTest kernel) {
         try (Slots s = new Slots(kernel)) {
             ok(s.set(5, 0, 0, PAGE, s.u));
@@ -397,7 +397,7 @@ final class KvmMemslotContractTest {
         }
     }
 
-    @EveryKvm
+    @EveryKernel
     void allSlotsCanBeUsed(KernelUnderTest kernel) {
         try (KvmMachine m = new KvmMachine(kernel, KvmMachine.DEFAULT)) {
             int slots = m.has(10);

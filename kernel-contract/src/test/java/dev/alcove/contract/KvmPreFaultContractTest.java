@@ -43,7 +43,7 @@ final class KvmPreFaultContractTest {
         assertEquals(new Answer(-errno, gpa, size), preFault(g, gpa, size, flags));
     }
 
-    @EveryKvm
+    @EveryKernel
     void takesNoFlags(KernelUnderTest kernel) {
         try (KvmGuest g = KvmGuest.protectedOne(kernel)) {
             refused(Errno.EINVAL, g, RAM, PAGE, 1);
@@ -51,7 +51,7 @@ final class KvmPreFaultContractTest {
         }
     }
 
-    @EveryKvm
+    @EveryKernel
     void takesWholePages(KernelUnderTest kernel) {
         try (KvmGuest g = KvmGuest.protectedOne(kernel)) {
             refused(Errno.EINVAL, g, RAM + 1, PAGE, 0);
@@ -60,14 +60,14 @@ final class KvmPreFaultContractTest {
         }
     }
 
-    @EveryKvm
+    @EveryKernel
     void takesNoEmptyRange(KernelUnderTest kernel) {
         try (KvmGuest g = KvmGuest.protectedOne(kernel)) {
             refused(Errno.EINVAL, g, RAM, 0, 0);
         }
     }
 
-    @EveryKvm
+    @EveryKernel
     void takesNoRangeThatWraps(KernelUnderTest kernel) {
         try (KvmGuest g = KvmGuest.protectedOne(kernel)) {
             refused(Errno.EINVAL, g, -PAGE, 2 * PAGE, 0);
@@ -76,35 +76,35 @@ final class KvmPreFaultContractTest {
         }
     }
 
-    @EveryKvm
+    @EveryKernel
     void looksAtTheFlagsBeforeTheMemory(KernelUnderTest kernel) {
         try (KvmGuest g = KvmGuest.protectedOne(kernel)) {
             refused(Errno.EINVAL, g, HOLE, PAGE, 1);
         }
     }
 
-    @EveryKvm
+    @EveryKernel
     void needsAPointer(KernelUnderTest kernel) {
         try (KvmGuest g = KvmGuest.protectedOne(kernel)) {
             fails(Errno.EFAULT, g.m.sys.ioctl(g.v.fd, (int) kvm.KVM_PRE_FAULT_MEMORY(), KvmMachine.BAD_POINTER));
         }
     }
 
-    @EveryKvm
+    @EveryKernel
     void isNoIoctlOfTheMachine(KernelUnderTest kernel) {
         try (KvmGuest g = KvmGuest.protectedOne(kernel)) {
             fails(Errno.ENOTTY, g.m.sys.ioctl(g.m.fd, (int) kvm.KVM_PRE_FAULT_MEMORY(), g.m.struct(64)));
         }
     }
 
-    @EveryKvm
+    @EveryKernel
     void withoutASlotIsEnoent(KernelUnderTest kernel) {
         try (KvmGuest g = KvmGuest.protectedOne(kernel)) {
             refused(Errno.ENOENT, g, HOLE, PAGE, 0);
         }
     }
 
-    @EveryKvm
+    @EveryKernel
     void privateWithoutASlotIsEfault(KernelUnderTest kernel) {
         try (KvmGuest g = KvmGuest.protectedOne(kernel)) {
             g.makePrivate(HOLE, 1);
@@ -112,7 +112,7 @@ final class KvmPreFaultContractTest {
         }
     }
 
-    @EveryKvm
+    @EveryKernel
     void privateWithoutAGuestMemfdIsEfault(KernelUnderTest kernel) {
         try (KvmGuest g = KvmGuest.protectedOne(kernel)) {
             g.makePrivate(0x3000, 1);
@@ -120,7 +120,7 @@ final class KvmPreFaultContractTest {
         }
     }
 
-    @EveryKvm
+    @EveryKernel
     void privateWithAFileThatIsGoneIsEfault(KernelUnderTest kernel) {
         try (KvmGuest g = KvmGuest.protectedOne(kernel)) {
             g.makePrivate(RAM, KvmGuest.PAGES);
@@ -129,7 +129,7 @@ final class KvmPreFaultContractTest {
         }
     }
 
-    @EveryKvm
+    @EveryKernel
     void aMemoryFaultIsToldInTheRunPage(KernelUnderTest kernel) {
         try (KvmGuest g = KvmGuest.protectedOne(kernel)) {
             g.makePrivate(0x3000, 1);
@@ -140,7 +140,7 @@ final class KvmPreFaultContractTest {
         }
     }
 
-    @EveryKvm
+    @EveryKernel
     void withoutAUserMappingIsEfault(KernelUnderTest kernel) {
         try (KvmGuest g = KvmGuest.protectedOne(kernel)) {
             MemorySegment memory = g.m.memory(2);
@@ -150,7 +150,7 @@ final class KvmPreFaultContractTest {
         }
     }
 
-    @EveryKvm
+    @EveryKernel
     void ofAWholeSlot(KernelUnderTest kernel) {
         try (KvmGuest g = KvmGuest.protectedOne(kernel)) {
             assertEquals(new Answer(0, END, 0), preFault(g, RAM, KvmGuest.PAGES * PAGE, 0));
@@ -160,7 +160,7 @@ final class KvmPreFaultContractTest {
         }
     }
 
-    @EveryKvm
+    @EveryKernel
     void ofAMachineWithoutPrivateMemory(KernelUnderTest kernel) {
         try (KvmGuest g = new KvmGuest(kernel, KvmMachine.DEFAULT, 0)) {
             assertEquals(new Answer(0, END, 0), preFault(g, RAM, KvmGuest.PAGES * PAGE, 0));
@@ -168,7 +168,7 @@ final class KvmPreFaultContractTest {
         }
     }
 
-    @EveryKvm
+    @EveryKernel
     void ofAReadOnlySlot(KernelUnderTest kernel) {
         try (KvmGuest g = KvmGuest.protectedOne(kernel)) {
             ok(g.m.region1(2, KvmMachine.READONLY, HOLE, PAGE, g.m.memory(1).address()));
@@ -176,7 +176,7 @@ final class KvmPreFaultContractTest {
         }
     }
 
-    @EveryKvm
+    @EveryKernel
     void stopsWhereTheMemoryStops(KernelUnderTest kernel) {
         try (KvmGuest g = KvmGuest.protectedOne(kernel)) {
             g.makePrivate(RAM, KvmGuest.PAGES);
@@ -185,7 +185,7 @@ final class KvmPreFaultContractTest {
         }
     }
 
-    @EveryKvm
+    @EveryKernel
     void stopsWhereAPrivatePageHasNoFile(KernelUnderTest kernel) {
         try (KvmGuest g = KvmGuest.protectedOne(kernel)) {
             g.makePrivate(0x9000, 1);
@@ -193,7 +193,7 @@ final class KvmPreFaultContractTest {
         }
     }
 
-    @EveryKvm
+    @EveryKernel
     void goesOnOverTheBorderOfSlots(KernelUnderTest kernel) {
         try (KvmGuest g = KvmGuest.protectedOne(kernel)) {
             ok(g.m.region1(2, 0, END, PAGE, g.m.memory(1).address()));
@@ -201,7 +201,7 @@ final class KvmPreFaultContractTest {
         }
     }
 
-    @EveryKvm
+    @EveryKernel
     void twiceIsAsGoodAsOnce(KernelUnderTest kernel) {
         try (KvmGuest g = KvmGuest.protectedOne(kernel)) {
             g.makePrivate(RAM, KvmGuest.PAGES);
@@ -211,7 +211,7 @@ final class KvmPreFaultContractTest {
         }
     }
 
-    @EveryKvm
+    @EveryKernel
     void keepsWhatThePageHolds(KernelUnderTest kernel) {
         try (KvmGuest g = KvmGuest.protectedOne(kernel)) {
             g.makePrivate(RAM, KvmGuest.PAGES);
@@ -221,7 +221,7 @@ final class KvmPreFaultContractTest {
         }
     }
 
-    @EveryKvm
+    @EveryKernel
     void ofAMappableFile(KernelUnderTest kernel) {
         try (KvmGuest g = KvmGuest.mappable(kernel)) {
             MemorySegment file = g.m.map(KvmGuest.PAGES, Linux.MAP_SHARED, g.gmem);

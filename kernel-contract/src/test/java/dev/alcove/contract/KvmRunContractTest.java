@@ -48,7 +48,7 @@ final class KvmRunContractTest {
         MemorySegment.copy(bytes, 0, memory, ValueLayout.JAVA_BYTE, at, bytes.length);
     }
 
-    @EveryKvm
+    @EveryKernel
     void portsAndHalt(KernelUnderTest kernel) {
         try (KvmMachine m = new KvmMachine(kernel, KvmMachine.DEFAULT)) {
             // mov al,'A'; mov dx,0x3f8; out dx,al; in al,dx; mov [0x2000],al; mov ax,0x1234; out dx,ax; hlt
@@ -75,7 +75,7 @@ final class KvmRunContractTest {
         }
     }
 
-    @EveryKvm
+    @EveryKernel
     void deviceRegisters(KernelUnderTest kernel) {
         try (KvmMachine m = new KvmMachine(kernel, KvmMachine.DEFAULT)) {
             // mov ax,0x2000; mov ds,ax; mov byte [0x10],0x5a; mov ax,[0x20]; mov bx,ax; hlt
@@ -98,7 +98,7 @@ final class KvmRunContractTest {
         }
     }
 
-    @EveryKvm
+    @EveryKernel
     void aReadIsCompletedEvenWithImmediateExit(KernelUnderTest kernel) {
         try (KvmMachine m = new KvmMachine(kernel, KvmMachine.DEFAULT)) {
             guest(m, "e410 f4"); // in al,0x10; hlt
@@ -114,7 +114,7 @@ final class KvmRunContractTest {
         }
     }
 
-    @EveryKvm
+    @EveryKernel
     void memoryOfReadOnlySlotsIsWrittenLikeADevice(KernelUnderTest kernel) {
         try (KvmMachine m = new KvmMachine(kernel, KvmMachine.DEFAULT)) {
             MemorySegment memory = guest(m, "b80020 8ed8 a00000 a20100 f4"); // mov al,[0x20000]; mov [0x20001],al
@@ -133,7 +133,7 @@ final class KvmRunContractTest {
         }
     }
 
-    @EveryKvm
+    @EveryKernel
     void aUserMappingThatIsMissingIsEfault(KernelUnderTest kernel) {
         try (KvmMachine m = new KvmMachine(kernel, KvmMachine.DEFAULT)) {
             guest(m, "b80020 8ed8 a00000 f4"); // mov al,[0x20000]
@@ -151,7 +151,7 @@ final class KvmRunContractTest {
         }
     }
 
-    @EveryKvm
+    @EveryKernel
     void slotsCanBeMovedUnderARunningMachine(KernelUnderTest kernel) {
         try (KvmMachine m = new KvmMachine(kernel, KvmMachine.DEFAULT)) {
             guest(m, "b80020 8ed8 a00000 b80030 8ed8 a00000 f4"); // mov al,[0x20000]; mov al,[0x30000]
@@ -168,7 +168,7 @@ final class KvmRunContractTest {
         }
     }
 
-    @EveryKvm
+    @EveryKernel
     void dirtyPagesAreLogged(KernelUnderTest kernel) {
         try (KvmMachine m = new KvmMachine(kernel, KvmMachine.DEFAULT)) {
             guest(m, "b80020 8ed8 a20000 a20010 a20011 f4"); // writes at 0x20000, 0x21000, 0x21100
@@ -199,7 +199,7 @@ final class KvmRunContractTest {
         return bitmap.get(ValueLayout.JAVA_LONG, 0);
     }
 
-    @EveryKvm
+    @EveryKernel
     void immediateExit(KernelUnderTest kernel) {
         try (KvmMachine m = new KvmMachine(kernel, KvmMachine.DEFAULT)) {
             guest(m, "ebfe"); // jmp $
@@ -210,7 +210,7 @@ final class KvmRunContractTest {
         }
     }
 
-    @EveryKvm
+    @EveryKernel
     void aSignalThatOnlyRunLetsThroughEndsIt(KernelUnderTest kernel) throws InterruptedException {
         try (KvmMachine m = new KvmMachine(kernel, KvmMachine.DEFAULT)) {
             int signal = Linux.SIGRTMIN + 5;
@@ -250,7 +250,7 @@ final class KvmRunContractTest {
         }
     }
 
-    @EveryKvm
+    @EveryKernel
     void interruptsFromUserSpace(KernelUnderTest kernel) {
         try (KvmMachine m = new KvmMachine(kernel, KvmMachine.DEFAULT)) {
             // cli; out 0x10,al; sti; in al,0x12; hlt      handler: mov al,0x66; out 0x11,al; iret
@@ -281,7 +281,7 @@ final class KvmRunContractTest {
         }
     }
 
-    @EveryKvm
+    @EveryKernel
     void registersKeepWhatIsSet(KernelUnderTest kernel) {
         try (KvmMachine m = new KvmMachine(kernel, KvmMachine.DEFAULT)) {
             KvmVcpu v = m.vcpu(0);

@@ -25,21 +25,21 @@ final class KvmSystemContractTest {
         return new KvmMachine(kernel, KvmMachine.DEFAULT);
     }
 
-    @EveryKvm
+    @EveryKernel
     void theInterfaceIsVersion12(KernelUnderTest kernel) {
         try (KvmMachine m = machine(kernel)) {
             assertEquals(12, m.sys.ioctl(m.kvmFd, kvm.KVM_GET_API_VERSION(), 0L));
         }
     }
 
-    @EveryKvm
+    @EveryKernel
     void theQuestionForTheVersionHasNoArgument(KernelUnderTest kernel) {
         try (KvmMachine m = machine(kernel)) {
             fails(Errno.EINVAL, m.sys.ioctl(m.kvmFd, kvm.KVM_GET_API_VERSION(), 1L));
         }
     }
 
-    @EveryKvm
+    @EveryKernel
     void aVcpuSharesThreePages(KernelUnderTest kernel) {
         try (KvmMachine m = machine(kernel)) {
             assertEquals(12288, m.sys.ioctl(m.kvmFd, kvm.KVM_GET_VCPU_MMAP_SIZE(), 0L));
@@ -47,7 +47,7 @@ final class KvmSystemContractTest {
         }
     }
 
-    @EveryKvm
+    @EveryKernel
     void machinesAreOfTheTypesThatAreOffered(KernelUnderTest kernel) {
         try (KvmMachine m = machine(kernel)) {
             int types = m.system(235);
@@ -63,7 +63,7 @@ final class KvmSystemContractTest {
         }
     }
 
-    @EveryKvm
+    @EveryKernel
     void theTypeHas64Bits(KernelUnderTest kernel) {
         try (KvmMachine m = machine(kernel)) {
             fails(Errno.EINVAL, m.sys.ioctl(m.kvmFd, kvm.KVM_CREATE_VM(), -1L));
@@ -71,7 +71,7 @@ final class KvmSystemContractTest {
         }
     }
 
-    @EveryKvm
+    @EveryKernel
     void unknownRequestsOfTheSystem(KernelUnderTest kernel) {
         try (KvmMachine m = machine(kernel)) {
             fails(Errno.EINVAL, m.sys.ioctl(m.kvmFd, 0x9999, 0L));
@@ -81,7 +81,7 @@ final class KvmSystemContractTest {
         }
     }
 
-    @EveryKvm
+    @EveryKernel
     void unknownRequestsOfAMachine(KernelUnderTest kernel) {
         try (KvmMachine m = machine(kernel)) {
             fails(Errno.ENOTTY, m.sys.ioctl(m.fd, 0x9999, 0L));
@@ -91,7 +91,7 @@ final class KvmSystemContractTest {
         }
     }
 
-    @EveryKvm
+    @EveryKernel
     void aMachinesDescriptorEndsWithExec(KernelUnderTest kernel) {
         try (KvmMachine m = machine(kernel)) {
             assertEquals(Linux.FD_CLOEXEC, m.sys.fcntl(m.fd, Linux.F_GETFD, 0));
@@ -99,7 +99,7 @@ final class KvmSystemContractTest {
         }
     }
 
-    @EveryKvm
+    @EveryKernel
     void descriptorsOfKvmCannotBeReadOrWritten(KernelUnderTest kernel) {
         try (KvmMachine m = machine(kernel)) {
             Syscalls sys = m.sys;
@@ -112,7 +112,7 @@ final class KvmSystemContractTest {
         }
     }
 
-    @EveryKvm
+    @EveryKernel
     void descriptorsOfKvmHaveAPositionThatStays(KernelUnderTest kernel) {
         try (KvmMachine m = machine(kernel)) {
             for (int descriptor : new int[] {m.kvmFd, m.fd, m.vcpu(0).fd}) {
@@ -122,7 +122,7 @@ final class KvmSystemContractTest {
         }
     }
 
-    @EveryKvm
+    @EveryKernel
     void onlyTheSystemHasPositionedReads(KernelUnderTest kernel) {
         try (KvmMachine m = machine(kernel)) {
             MemorySegment buffer = m.struct(8);
@@ -132,7 +132,7 @@ final class KvmSystemContractTest {
         }
     }
 
-    @EveryKvm
+    @EveryKernel
     void theSystemAndAMachineCannotBeMapped(KernelUnderTest kernel) {
         try (KvmMachine m = machine(kernel)) {
             fails(Errno.ENODEV, m.sys.mmap(0, 4096, Linux.PROT_READ, Linux.MAP_SHARED, m.kvmFd, 0));
@@ -140,7 +140,7 @@ final class KvmSystemContractTest {
         }
     }
 
-    @EveryKvm
+    @EveryKernel
     void nothingOfAMachineIsExecuted(KernelUnderTest kernel) {
         try (KvmMachine m = machine(kernel)) {
             kernel.needs("anonymous files without execution", KvmMachine.before(m.sys, 6, 18) ? -Errno.EINVAL : 0);
@@ -150,7 +150,7 @@ final class KvmSystemContractTest {
         }
     }
 
-    @EveryKvm
+    @EveryKernel
     void aMachineIsAnAnonymousFile(KernelUnderTest kernel) {
         try (KvmMachine m = machine(kernel)) {
             MemorySegment stat = m.struct(144);
@@ -162,7 +162,7 @@ final class KvmSystemContractTest {
         }
     }
 
-    @EveryKvm
+    @EveryKernel
     void machinesAreIndependent(KernelUnderTest kernel) {
         try (KvmMachine m = machine(kernel)) {
             int other = m.otherMachine();
@@ -171,7 +171,7 @@ final class KvmSystemContractTest {
         }
     }
 
-    @EveryKvm
+    @EveryKernel
     void aMachineOutlivesTheSystemsDescriptor(KernelUnderTest kernel) {
         try (KvmMachine m = machine(kernel)) {
             int system = kernel.open("/dev/kvm");
@@ -181,7 +181,7 @@ final class KvmSystemContractTest {
         }
     }
 
-    @EveryKvm
+    @EveryKernel
     void supportedCpuidNeedsAPointer(KernelUnderTest kernel) {
         try (KvmMachine m = machine(kernel)) {
             int request = (int) kvm.KVM_GET_SUPPORTED_CPUID();
@@ -189,7 +189,7 @@ final class KvmSystemContractTest {
         }
     }
 
-    @EveryKvm
+    @EveryKernel
     void supportedCpuidNeedsRoom(KernelUnderTest kernel) {
         try (KvmMachine m = machine(kernel)) {
             int request = (int) kvm.KVM_GET_SUPPORTED_CPUID();
@@ -200,7 +200,7 @@ final class KvmSystemContractTest {
         }
     }
 
-    @EveryKvm
+    @EveryKernel
     void supportedCpuidNamesTheHypervisor(KernelUnderTest kernel) {
         try (KvmMachine m = machine(kernel)) {
             MemorySegment s = m.struct(kvm_cpuid2.sizeof() + 256 * kvm_cpuid_entry2.sizeof());
@@ -216,7 +216,7 @@ final class KvmSystemContractTest {
         }
     }
 
-    @EveryKvm
+    @EveryKernel
     void theListOfMsrsTellsItsLength(KernelUnderTest kernel) {
         try (KvmMachine m = machine(kernel)) {
             int request = (int) kvm.KVM_GET_MSR_INDEX_LIST();
@@ -229,7 +229,7 @@ final class KvmSystemContractTest {
         }
     }
 
-    @EveryKvm
+    @EveryKernel
     void theListOfMsrsNeedsAPointer(KernelUnderTest kernel) {
         try (KvmMachine m = machine(kernel)) {
             int request = (int) kvm.KVM_GET_MSR_INDEX_LIST();

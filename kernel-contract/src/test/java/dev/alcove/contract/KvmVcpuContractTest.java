@@ -37,7 +37,7 @@ final class KvmVcpuContractTest {
         return m.sys.ioctl(m.fd, kvm.KVM_CREATE_VCPU(), id);
     }
 
-    @EveryKvm
+    @EveryKernel
     void numbersAreLimited(KernelUnderTest kernel) {
         try (KvmMachine m = machine(kernel)) {
             int most = m.has(128);
@@ -48,7 +48,7 @@ final class KvmVcpuContractTest {
         }
     }
 
-    @EveryKvm
+    @EveryKernel
     void numbersAreUsedOnce(KernelUnderTest kernel) {
         try (KvmMachine m = machine(kernel)) {
             m.own(create(m, 0));
@@ -58,7 +58,7 @@ final class KvmVcpuContractTest {
         }
     }
 
-    @EveryKvm
+    @EveryKernel
     void aNumberStaysUsedAfterClose(KernelUnderTest kernel) {
         try (KvmMachine m = machine(kernel)) {
             ok(m.sys.close((int) ok(create(m, 0))));
@@ -66,7 +66,7 @@ final class KvmVcpuContractTest {
         }
     }
 
-    @EveryKvm
+    @EveryKernel
     void aNumberStaysFreeWhenThereIsNoDescriptor(KernelUnderTest kernel) {
         try (KvmMachine m = machine(kernel)) {
             m.own(create(m, 0));
@@ -75,7 +75,7 @@ final class KvmVcpuContractTest {
         }
     }
 
-    @EveryKvm
+    @EveryKernel
     void theDescriptorEndsWithExec(KernelUnderTest kernel) {
         try (KvmMachine m = machine(kernel)) {
             KvmVcpu v = m.vcpu(0);
@@ -84,7 +84,7 @@ final class KvmVcpuContractTest {
         }
     }
 
-    @EveryKvm
+    @EveryKernel
     void theVcpuKeepsItsMachine(KernelUnderTest kernel) {
         try (KvmMachine m = machine(kernel)) {
             int other = (int) ok(m.sys.ioctl(m.kvmFd, kvm.KVM_CREATE_VM(), 0L));
@@ -94,7 +94,7 @@ final class KvmVcpuContractTest {
         }
     }
 
-    @EveryKvm
+    @EveryKernel
     void unknownRequests(KernelUnderTest kernel) {
         try (KvmMachine m = machine(kernel)) {
             KvmVcpu v = m.vcpu(0);
@@ -105,14 +105,14 @@ final class KvmVcpuContractTest {
         }
     }
 
-    @EveryKvm
+    @EveryKernel
     void runningHasNoArgument(KernelUnderTest kernel) {
         try (KvmMachine m = machine(kernel)) {
             fails(Errno.EINVAL, m.sys.ioctl(m.vcpu(0).fd, kvm.KVM_RUN(), 1L));
         }
     }
 
-    @EveryKvm
+    @EveryKernel
     void itsPagesCanBeMappedManyTimes(KernelUnderTest kernel) {
         try (KvmMachine m = machine(kernel)) {
             KvmVcpu v = m.vcpu(0);
@@ -122,7 +122,7 @@ final class KvmVcpuContractTest {
         }
     }
 
-    @EveryKvm
+    @EveryKernel
     void behindItsPagesIsNothing(KernelUnderTest kernel) {
         try (KvmMachine m = machine(kernel)) {
             MemorySegment pages = m.map(4, Linux.MAP_SHARED, m.vcpu(0).fd);
@@ -131,7 +131,7 @@ final class KvmVcpuContractTest {
         }
     }
 
-    @EveryKvm
+    @EveryKernel
     void aPrivateMappingOfItsPagesIsACopy(KernelUnderTest kernel) {
         try (KvmMachine m = machine(kernel)) {
             KvmVcpu v = m.vcpu(0);
@@ -141,7 +141,7 @@ final class KvmVcpuContractTest {
         }
     }
 
-    @EveryKvm
+    @EveryKernel
     void itsPagesOutliveItsDescriptor(KernelUnderTest kernel) {
         try (KvmMachine m = machine(kernel)) {
             KvmVcpu v = m.vcpu(0);
@@ -151,7 +151,7 @@ final class KvmVcpuContractTest {
         }
     }
 
-    @EveryKvm
+    @EveryKernel
     void registersNeedAPointer(KernelUnderTest kernel) {
         try (KvmMachine m = machine(kernel)) {
             int v = m.vcpu(0).fd;
@@ -162,7 +162,7 @@ final class KvmVcpuContractTest {
         }
     }
 
-    @EveryKvm
+    @EveryKernel
     void theSecondFlagIsAlwaysOne(KernelUnderTest kernel) {
         try (KvmMachine m = machine(kernel)) {
             KvmVcpu v = m.vcpu(0);
@@ -172,7 +172,7 @@ final class KvmVcpuContractTest {
         }
     }
 
-    @EveryKvm
+    @EveryKernel
     void aVcpuWithoutApicIsRunnable(KernelUnderTest kernel) {
         try (KvmMachine m = machine(kernel)) {
             assertEquals(0, m.vcpu(0).mpState());
@@ -180,7 +180,7 @@ final class KvmVcpuContractTest {
         }
     }
 
-    @EveryKvm
+    @EveryKernel
     void aVcpuWithoutApicHasNoOtherState(KernelUnderTest kernel) {
         try (KvmMachine m = machine(kernel)) {
             KvmVcpu v = m.vcpu(0);
@@ -195,7 +195,7 @@ final class KvmVcpuContractTest {
         }
     }
 
-    @EveryKvm
+    @EveryKernel
     void aVcpuWithoutApicHasNoApicRegisters(KernelUnderTest kernel) {
         try (KvmMachine m = machine(kernel)) {
             KvmVcpu v = m.vcpu(0);
@@ -205,7 +205,7 @@ final class KvmVcpuContractTest {
         }
     }
 
-    @EveryKvm
+    @EveryKernel
     void interruptVectorsAreBelow256(KernelUnderTest kernel) {
         try (KvmMachine m = machine(kernel)) {
             KvmVcpu v = m.vcpu(0);
@@ -220,7 +220,7 @@ final class KvmVcpuContractTest {
         }
     }
 
-    @EveryKvm
+    @EveryKernel
     void aSignalMaskHasEightBytes(KernelUnderTest kernel) {
         try (KvmMachine m = machine(kernel)) {
             KvmVcpu v = m.vcpu(0);
@@ -244,7 +244,7 @@ final class KvmVcpuContractTest {
         return s;
     }
 
-    @EveryKvm
+    @EveryKernel
     void cpuidHasAtMost256Leaves(KernelUnderTest kernel) {
         try (KvmMachine m = machine(kernel)) {
             KvmVcpu v = m.vcpu(0);
@@ -257,7 +257,7 @@ final class KvmVcpuContractTest {
         }
     }
 
-    @EveryKvm
+    @EveryKernel
     void cpuidIsReadBack(KernelUnderTest kernel) {
         try (KvmMachine m = machine(kernel)) {
             KvmVcpu v = m.vcpu(0);
@@ -271,7 +271,7 @@ final class KvmVcpuContractTest {
         }
     }
 
-    @EveryKvm
+    @EveryKernel
     void cpuidMayChangeUntilTheGuestWasEntered(KernelUnderTest kernel) {
         try (KvmMachine m = machine(kernel)) {
             KvmVcpu v = m.vcpu(0);
@@ -283,7 +283,7 @@ final class KvmVcpuContractTest {
         }
     }
 
-    @EveryKvm
+    @EveryKernel
     void cpuidStaysOnceTheGuestWasEntered(KernelUnderTest kernel) {
         try (KvmMachine m = machine(kernel)) {
             MemorySegment memory = m.memory(1);
@@ -314,7 +314,7 @@ final class KvmVcpuContractTest {
         return kvm_msr_entry.data(kvm_msr_entry.asSlice(s.asSlice(kvm_msrs.sizeof()), at));
     }
 
-    @EveryKvm
+    @EveryKernel
     void msrsAreReadUpToTheFirstUnknown(KernelUnderTest kernel) {
         try (KvmMachine m = machine(kernel)) {
             KvmVcpu v = m.vcpu(0);
@@ -325,7 +325,7 @@ final class KvmVcpuContractTest {
         }
     }
 
-    @EveryKvm
+    @EveryKernel
     void msrsKeepWhatIsSet(KernelUnderTest kernel) {
         try (KvmMachine m = machine(kernel)) {
             KvmVcpu v = m.vcpu(0);
@@ -338,7 +338,7 @@ final class KvmVcpuContractTest {
         }
     }
 
-    @EveryKvm
+    @EveryKernel
     void msrsAreFewerThan256(KernelUnderTest kernel) {
         try (KvmMachine m = machine(kernel)) {
             KvmVcpu v = m.vcpu(0);
@@ -351,14 +351,14 @@ final class KvmVcpuContractTest {
         }
     }
 
-    @EveryKvm
+    @EveryKernel
     void timeGoesOn(KernelUnderTest kernel) {
         try (KvmMachine m = machine(kernel)) {
             assertTrue(m.sys.ioctl(m.vcpu(0).fd, kvm.KVM_GET_TSC_KHZ(), 0L) > 0);
         }
     }
 
-    @EveryKvm
+    @EveryKernel
     void theBootProcessorIsChosenBeforeThereAreAny(KernelUnderTest kernel) {
         try (KvmMachine m = machine(kernel)) {
             ok(m.sys.ioctl(m.fd, kvm.KVM_SET_BOOT_CPU_ID(), 3L));
@@ -369,7 +369,7 @@ final class KvmVcpuContractTest {
         }
     }
 
-    @EveryKvm
+    @EveryKernel
     void theIdentityMapIsPlacedBeforeThereAreAny(KernelUnderTest kernel) {
         try (KvmMachine m = machine(kernel)) {
             int request = (int) kvm.KVM_SET_IDENTITY_MAP_ADDR();
@@ -382,7 +382,7 @@ final class KvmVcpuContractTest {
         }
     }
 
-    @EveryKvm
+    @EveryKernel
     void theTaskStateSegmentIsBelow4Gib(KernelUnderTest kernel) {
         try (KvmMachine m = machine(kernel)) {
             ok(m.sys.ioctl(m.fd, kvm.KVM_SET_TSS_ADDR(), 0xfffbd000L));

@@ -78,7 +78,19 @@ final class StructCaller implements AutoCloseable {
         }
         long at = END - Math.min(place, PAGE);
         MemorySegment.copy(struct.toArray(ValueLayout.JAVA_BYTE), 0, memory, ValueLayout.JAVA_BYTE, at, END - (int) at);
-        return Answer.of(syscalls.ioctl(fd, call.request(), memory.address() + at));
+        long answer = syscalls.ioctl(fd, call.request(), memory.address() + at);
+        keepFiles(call, op, memory.asSlice(at), answer);
+        return Answer.of(answer);
+    }
+
+    /** Gives the files that a call has made to their symbols: else nobody could close them. */
+    private void keepFiles(StructCall call, Op op, MemorySegment struct, long answer) {
+        for (Field field : call.fields()) {
+            if (field.kind() == Kind.NEW_FILE && answer == 0) {
+                int operand = StructCall.COMMON + call.inputs().indexOf(field);
+                files.set(op.operand(operand), (int) get(struct, field));
+            }
+        }
     }
 
     private void put(MemorySegment struct, Field field, long operand) {
@@ -103,17 +115,11 @@ final class StructCaller implements AutoCloseable {
 
     private Answer answer(StructCall call, Op op, MemorySegment struct, long answer) {
         Answer.Builder built = Answer.with(answer);
-        List<Field> inputs = call.inputs();
+        keepFiles(call, op, struct, answer);
         for (Field field : call.fields()) {
             switch (field.kind()) {
                 case VALUE, OUT -> built.and(field.name(), get(struct, field));
-                case NEW_FILE -> {
-                    if (answer == 0) {
-                        files.set(op.operand(StructCall.COMMON + inputs.indexOf(field)), (int) get(struct, field));
-                    }
-                    set(struct, field, 0);
-                }
-                case USER, FILE, BUFFER -> set(struct, field, 0);
+                case NEW_FILE, USER, FILE, BUFFER -> set(struct, field, 0);
             }
         }
         built.and("struct", hash(struct.asSlice(0, SEEN)));

@@ -4,6 +4,7 @@
 #include "apic.h"
 #include "boot.h"
 #include "console.h"
+#include "convert.h"
 #include "cpu.h"
 #include "trap.h"
 
@@ -35,6 +36,9 @@ void smp_start(unsigned count, void (*work)(unsigned cpu))
         fail("smp: at most %u CPUs", MAX_CPUS);
     if (!is_ram(TRAMPOLINE, PAGE_SIZE))
         fail("smp: no RAM at 0x%x for the start-up code", TRAMPOLINE);
+    /* Instructions that KVM emulates, as the trampoline's write to CR0 may be, are fetched from shared memory only. */
+    if (conversions_available())
+        convert(TRAMPOLINE, 1, true);
     uint8_t *trampoline = (uint8_t *)(uintptr_t)TRAMPOLINE;
     for (const uint8_t *from = ap_trampoline; from < ap_trampoline_end; from++)
         *trampoline++ = *from;

@@ -4,7 +4,7 @@ package dev.alcove.discard;
 /**
  * The private/shared state of a RAM block: populated is shared, discarded is private.
  *
- * <p>Thread safe; one lock, the object's own monitor, protects the set, and no callback runs under it.
+ * <p>Thread safe: changes take one lock, the object's own monitor; readers take none and see the state of one moment.
  */
 public final class PopulatedRanges implements RamDiscardSource {
     private final long size;
@@ -47,37 +47,37 @@ public final class PopulatedRanges implements RamDiscardSource {
     }
 
     @Override
-    public synchronized boolean isPopulated(long offset) {
+    public boolean isPopulated(long offset) {
         return populated.contains(offset);
     }
 
     @Override
-    public synchronized long runEnd(long offset, long limit) {
+    public long runEnd(long offset, long limit) {
         return populated.runEnd(offset, limit);
     }
 
     /** Whether the whole range is populated. */
-    public synchronized boolean isPopulated(long offset, long length) {
+    public boolean isPopulated(long offset, long length) {
         return populated.containsAll(offset, length);
     }
 
     /** Whether the whole range is discarded. */
-    public synchronized boolean isDiscarded(long offset, long length) {
+    public boolean isDiscarded(long offset, long length) {
         return !populated.containsAny(offset, length);
     }
 
     /** How many bytes are populated. */
-    public synchronized long populatedBytes() {
+    public long populatedBytes() {
         return populated.bytes();
     }
 
     /** How many bytes are discarded. */
-    public synchronized long discardedBytes() {
+    public long discardedBytes() {
         return size - populated.bytes();
     }
 
     /** What is populated now, as an independent copy. */
-    public synchronized RangeSet snapshot() {
+    public RangeSet snapshot() {
         return populated.copy();
     }
 

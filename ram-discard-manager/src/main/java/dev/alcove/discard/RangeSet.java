@@ -1,78 +1,105 @@
 // SPDX-License-Identifier: Apache-2.0
 package dev.alcove.discard;
 
-import java.util.Map;
-import java.util.TreeMap;
-import java.util.stream.Collectors;
+import org.jspecify.annotations.Nullable;
 
 /**
  * A set of bytes, kept as maximal runs {@code [start, end)} in ascending order.
  *
- * <p>With n runs in the set, every operation costs O(log n) and a constant for each run that it touches; none depends
- * on the number of bytes or pages. Not thread safe.
+ * <p>With n runs in the set, every operation costs O(log n) and a constant for each run that it reports; none depends
+ * on the number of bytes or pages. A run takes some 20 bytes.
+ *
+ * <p>Readers need no lock: each call sees the set as it was at one moment. Changes are for the caller to order, one at a
+ * time.
  */
 public final class RangeSet {
     /** How many runs the text shows. */
     private static final int SHOWN = 32;
 
-    /** Start to end of every run. Runs neither overlap nor touch. */
-    private final TreeMap<Long, Long> runs = new TreeMap<>();
+    private static final long[] NOTHING = {};
 
-    private long bytes;
+    /** Immutable; replaced as a whole by each change. */
+    private volatile RunTree root;
+
+    /** An empty set. */
+    public RangeSet() {
+        this(RunTree.EMPTY);
+    }
+
+    private RangeSet(RunTree root) {
+        this.root = root;
+    }
 
     /** Adds a range; parts that are in the set stay in it. */
     public void add(long offset, long size) {
         long start = offset;
         long end = end(offset, size);
-        Map.Entry<Long, Long> run = runs.floorEntry(end);
-        while (run != null && run.getValue() >= start) {
-            start = Math.min(start, run.getKey());
-            end = Math.max(end, run.getValue());
-            bytes -= run.getValue() - run.getKey();
-            runs.remove(run.getKey());
-            run = runs.floorEntry(end);
+        RunTree tree = root;
+        RunTree.Leaf at = leaf(tree, start);
+        int run = at.floor(start);
+        if (run >= 0 && at.bounds()[2 * run + 1] >= start) {
+            if (at.bounds()[2 * run + 1] >= end) {
+                return;
+            }
+            start = at.bounds()[2 * run];
         }
-        runs.put(start, end);
-        bytes += end - start;
+        at = leaf(tree, end);
+        run = at.floor(end);
+        long last = end;
+        if (run >= 0) {
+            end = Math.max(end, at.bounds()[2 * run + 1]);
+        }
+        root = RunTree.replace(tree, start, last, new long[] {start, end});
     }
 
     /** Takes a range out; parts that are not in the set stay out. */
     public void remove(long offset, long size) {
         long end = end(offset, size);
-        Map.Entry<Long, Long> run = runs.lowerEntry(end);
-        while (run != null && run.getValue() > offset) {
-            long from = run.getKey();
-            long to = run.getValue();
-            bytes -= Math.min(to, end) - Math.max(from, offset);
-            if (from < offset) {
-                runs.put(from, offset);
-            } else {
-                runs.remove(from);
-            }
-            if (to > end) {
-                runs.put(end, to);
-            }
-            run = runs.lowerEntry(from);
+        RunTree tree = root;
+        long from = offset;
+        boolean left = false;
+        RunTree.Leaf at = leaf(tree, offset);
+        int run = at.floor(offset);
+        if (run >= 0 && at.bounds()[2 * run] < offset && at.bounds()[2 * run + 1] > offset) {
+            from = at.bounds()[2 * run];
+            left = true;
         }
+        at = leaf(tree, end - 1);
+        run = at.floor(end - 1);
+        if (run < 0 || at.bounds()[2 * run + 1] <= offset) {
+            return;
+        }
+        long rest = at.bounds()[2 * run + 1];
+        long[] put;
+        if (rest > end) {
+            put = left ? new long[] {from, offset, end, rest} : new long[] {end, rest};
+        } else {
+            put = left ? new long[] {from, offset} : NOTHING;
+        }
+        root = RunTree.replace(tree, from, end - 1, put);
     }
 
     /** Whether every byte of the range is in the set. */
     public boolean containsAll(long offset, long size) {
         long end = end(offset, size);
-        Map.Entry<Long, Long> run = runs.floorEntry(offset);
-        return run != null && run.getValue() >= end;
+        RunTree.Leaf leaf = leaf(root, offset);
+        int run = leaf.floor(offset);
+        return run >= 0 && leaf.bounds()[2 * run + 1] >= end;
     }
 
     /** Whether any byte of the range is in the set. */
     public boolean containsAny(long offset, long size) {
         long end = end(offset, size);
-        Map.Entry<Long, Long> run = runs.lowerEntry(end);
-        return run != null && run.getValue() > offset;
+        RunTree.Leaf leaf = leaf(root, end - 1);
+        int run = leaf.floor(end - 1);
+        return run >= 0 && leaf.bounds()[2 * run + 1] > offset;
     }
 
+    /** Whether a byte is in the set. */
     public boolean contains(long offset) {
-        Map.Entry<Long, Long> run = runs.floorEntry(offset);
-        return run != null && run.getValue() > offset;
+        RunTree.Leaf leaf = leaf(root, offset);
+        int run = leaf.floor(offset);
+        return run >= 0 && leaf.bounds()[2 * run + 1] > offset;
     }
 
     /**
@@ -81,64 +108,102 @@ public final class RangeSet {
      * @param limit the answer is never above this
      */
     public long runEnd(long offset, long limit) {
-        Map.Entry<Long, Long> run = runs.floorEntry(offset);
-        if (run != null && run.getValue() > offset) {
-            return Math.min(run.getValue(), limit);
-        }
-        Long next = runs.higherKey(offset);
-        return next == null ? limit : Math.min(next, limit);
+        return Math.min(limit, runEnd(root, offset, limit));
     }
 
-    /** Visits the parts of a range that are in the set. The visitor may change the set at and before what it gets. */
-    public void forEach(long offset, long size, RangeVisitor visitor) {
-        visit(offset, size, true, visitor);
-    }
-
-    /** Visits the parts of a range that are not in the set. */
-    public void forEachGap(long offset, long size, RangeVisitor visitor) {
-        visit(offset, size, false, visitor);
-    }
-
-    private void visit(long offset, long size, boolean inside, RangeVisitor visitor) {
-        long end = end(offset, size);
-        long position = offset;
-        while (position < end) {
-            boolean here = contains(position);
-            long stop = runEnd(position, end);
-            if (here == inside) {
-                visitor.range(position, stop - position);
+    private static long runEnd(RunTree tree, long offset, long limit) {
+        RunTree node = tree;
+        long next = limit;
+        while (node instanceof RunTree.Inner inner) {
+            int child = inner.child(offset);
+            if (child + 1 < inner.width()) {
+                next = inner.firsts()[child + 1];
             }
-            position = stop;
+            node = inner.children()[child];
+        }
+        RunTree.Leaf leaf = (RunTree.Leaf) node;
+        int run = leaf.floor(offset);
+        if (run >= 0 && leaf.bounds()[2 * run + 1] > offset) {
+            return leaf.bounds()[2 * run + 1];
+        }
+        return run + 1 < leaf.width() ? leaf.bounds()[2 * (run + 1)] : next;
+    }
+
+    /** Visits the parts of a range that are in the set, as they were when the call began. */
+    public void forEach(long offset, long size, RangeVisitor visitor) {
+        visit(root, offset, end(offset, size), visitor);
+    }
+
+    /** Visits the parts of a range that are not in the set, as they were when the call began. */
+    public void forEachGap(long offset, long size, RangeVisitor visitor) {
+        long end = end(offset, size);
+        long[] position = {offset};
+        visit(root, offset, end, (start, bytes) -> {
+            if (start > position[0]) {
+                visitor.range(position[0], start - position[0]);
+            }
+            position[0] = start + bytes;
+        });
+        if (position[0] < end) {
+            visitor.range(position[0], end - position[0]);
+        }
+    }
+
+    private static void visit(RunTree node, long from, long to, RangeVisitor visitor) {
+        switch (node) {
+            case RunTree.Inner inner -> {
+                int last = inner.child(to - 1);
+                for (int i = inner.child(from); i <= last; i++) {
+                    visit(inner.children()[i], from, to, visitor);
+                }
+            }
+            case RunTree.Leaf leaf -> {
+                long[] bounds = leaf.bounds();
+                for (int i = 2 * Math.max(0, leaf.floor(from)); i < bounds.length && bounds[i] < to; i += 2) {
+                    long start = Math.max(bounds[i], from);
+                    long end = Math.min(bounds[i + 1], to);
+                    if (start < end) {
+                        visitor.range(start, end - start);
+                    }
+                }
+            }
         }
     }
 
     /** How many bytes are in the set. */
     public long bytes() {
-        return bytes;
+        return root.bytes();
     }
 
     /** How many maximal runs the set has. */
     public int runCount() {
-        return runs.size();
+        return root.runs();
     }
 
+    /** Whether no byte is in the set. */
     public boolean isEmpty() {
-        return runs.isEmpty();
+        return root.runs() == 0;
     }
 
-    /** An independent copy. */
+    /** An independent copy; costs nothing. */
     public RangeSet copy() {
-        RangeSet copy = new RangeSet();
-        copy.runs.putAll(runs);
-        copy.bytes = bytes;
-        return copy;
+        return new RangeSet(root);
     }
 
     /** What is in this set and not in another, as a new set. */
     public RangeSet minus(RangeSet other) {
         RangeSet rest = copy();
-        other.runs.forEach((start, end) -> rest.remove(start, end - start));
+        visit(other.root, 0, Long.MAX_VALUE, rest::remove);
         return rest;
+    }
+
+    /** The leaf that holds the last run that starts at or before an offset, if there is such a run. */
+    private static RunTree.Leaf leaf(RunTree tree, long offset) {
+        RunTree node = tree;
+        while (node instanceof RunTree.Inner inner) {
+            node = inner.children()[inner.child(offset)];
+        }
+        return (RunTree.Leaf) node;
     }
 
     private static long end(long offset, long size) {
@@ -150,22 +215,38 @@ public final class RangeSet {
     }
 
     @Override
-    public boolean equals(Object other) {
-        return other instanceof RangeSet set && runs.equals(set.runs);
+    public boolean equals(@Nullable Object other) {
+        if (!(other instanceof RangeSet set)) {
+            return false;
+        }
+        RunTree mine = root;
+        RunTree theirs = set.root;
+        return mine == theirs
+                || (mine.runs() == theirs.runs()
+                        && mine.bytes() == theirs.bytes()
+                        && copy().minus(set).isEmpty());
     }
 
     @Override
     public int hashCode() {
-        return runs.hashCode();
+        return Long.hashCode(root.bytes()) * 31 + root.runs();
     }
 
     @Override
     public String toString() {
-        return runs.entrySet().stream()
-                        .limit(SHOWN)
-                        .map(run -> "[0x" + Long.toHexString(run.getKey()) + ", 0x" + Long.toHexString(run.getValue())
-                                + ")")
-                        .collect(Collectors.joining(" ", "{", runs.size() > SHOWN ? " ..." : ""))
-                + "}";
+        StringBuilder text = new StringBuilder("{");
+        RunTree tree = root;
+        int[] shown = {0};
+        visit(tree, 0, Long.MAX_VALUE, (start, bytes) -> {
+            if (shown[0]++ < SHOWN) {
+                text.append(shown[0] > 1 ? " " : "")
+                        .append("[0x")
+                        .append(Long.toHexString(start))
+                        .append(", 0x")
+                        .append(Long.toHexString(start + bytes))
+                        .append(')');
+            }
+        });
+        return text.append(tree.runs() > SHOWN ? " ...}" : "}").toString();
     }
 }

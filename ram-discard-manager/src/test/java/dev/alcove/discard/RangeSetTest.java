@@ -2,6 +2,7 @@
 package dev.alcove.discard;
 
 import java.util.Arrays;
+import java.util.BitSet;
 import java.util.Random;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.params.ParameterizedTest;
@@ -78,6 +79,65 @@ class RangeSetTest {
             copy.remove(0, SIZE);
             assertEquals(bytes, set.bytes(), where);
         }
+    }
+
+    /** Enough runs for a tree of several levels, by short and by long changes. */
+    @ParameterizedTest
+    @ValueSource(longs = {1, 2, 3, 4, 5, 6})
+    void agreesWithABitmapOverManyRuns(long seed) {
+        int size = 200_000;
+        Random random = new Random(seed);
+        RangeSet set = new RangeSet();
+        BitSet model = new BitSet(size);
+        if (seed % 2 == 0) {
+            for (int offset = 0; offset < size; offset += 2) {
+                set.add(offset, 1);
+                model.set(offset);
+            }
+        }
+        for (int step = 0; step < 40_000; step++) {
+            int from = random.nextInt(size);
+            int longest = random.nextInt(500) == 0 ? size : random.nextInt(20) == 0 ? 500 : 3;
+            int to = Math.min(size, from + 1 + random.nextInt(longest));
+            boolean add = random.nextBoolean();
+            if (add) {
+                set.add(from, to - from);
+            } else {
+                set.remove(from, to - from);
+            }
+            model.set(from, to, add);
+            int at = random.nextInt(size);
+            int next = model.get(at) ? model.nextClearBit(at) : model.nextSetBit(at);
+            String where = "seed " + seed + " step " + step;
+            assertEquals(model.get(at), set.contains(at), where);
+            assertEquals(next < 0 ? size : Math.min(next, size), set.runEnd(at, size), where);
+            if (step % 4000 == 0) {
+                RangeSet before = set.copy();
+                BitSet seen = new BitSet(size);
+                before.forEach(0, size, (offset, bytes) -> {
+                    seen.set((int) offset, (int) (offset + bytes));
+                    // A visit is of one moment, whatever changes meanwhile.
+                    set.remove(offset, bytes);
+                });
+                assertEquals(model, seen, where);
+                assertEquals(true, set.isEmpty(), where);
+                before.forEach(0, size, set::add);
+                assertEquals(before, set, where);
+                assertEquals(model.cardinality(), set.bytes(), where);
+            }
+        }
+    }
+
+    @Test
+    void reachesTheLastByte() {
+        RangeSet set = new RangeSet();
+        set.add(Long.MAX_VALUE - 10, 10);
+        set.add(Long.MAX_VALUE - 20, 5);
+        assertEquals(2, set.runCount());
+        set.remove(Long.MAX_VALUE - 1, 1);
+        set.add(Long.MAX_VALUE - 15, 5);
+        assertEquals(1, set.runCount());
+        assertEquals(19, set.bytes());
     }
 
     @Test

@@ -62,6 +62,7 @@ public final class EmulatedKernel implements AutoCloseable {
         subsystems.push(vfioPci);
         this.kvm = new Kvm(profile, memory, allocator);
         vfs.add("/dev/kvm", kvm::open);
+        List.of("/dev/kvm", "/dev/iommu", "/dev/udmabuf", "/dev/vfio").forEach(path -> vfs.claim(path, false));
     }
 
     /** The release that is emulated. */

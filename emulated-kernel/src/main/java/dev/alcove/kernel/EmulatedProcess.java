@@ -282,7 +282,7 @@ public final class EmulatedProcess implements Syscalls, AutoCloseable {
 
     @Override
     public int readlink(String path, MemorySegment buffer) {
-        return kernel.vfs().readLink(path, buffer);
+        return kernel.vfs().readLink(current.get(), path, buffer);
     }
 
     // Memory.

@@ -17,7 +17,7 @@ final class ProcessFiles implements Subsystem {
         vfs = kernel.vfs();
         vfs.add("/dev/null", (task, flags) ->
                 task.install(new NullFile(flags, vfs.nextInode()), (flags & Linux.O_CLOEXEC) != 0));
-        vfs.addText("/proc/self/status", ProcessFiles::status);
+        vfs.addTaskText("status", 0444, thread -> ProcessFiles::status);
     }
 
     private static String status(Task task) {
@@ -31,7 +31,6 @@ final class ProcessFiles implements Subsystem {
 
     @Override
     public void close() {
-        vfs.remove("/proc/self/status");
         vfs.remove("/dev/null");
     }
 }

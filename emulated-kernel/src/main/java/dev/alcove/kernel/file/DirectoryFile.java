@@ -13,7 +13,7 @@ import static java.lang.foreign.ValueLayout.JAVA_LONG_UNALIGNED;
 import static java.lang.foreign.ValueLayout.JAVA_SHORT_UNALIGNED;
 
 /** An open directory: the entries as they were when it was opened. The position is under its monitor. */
-final class DirectoryFile extends OpenFile {
+public final class DirectoryFile extends OpenFile {
     static final byte DT_CHR = 2;
     static final byte DT_DIR = 4;
     static final byte DT_REG = 8;
@@ -25,14 +25,21 @@ final class DirectoryFile extends OpenFile {
     /** Bytes of a {@code struct linux_dirent64} before the name. */
     private static final int HEADER = 19;
 
+    private final String path;
     private final List<Entry> entries;
     private final long inode;
     private int position;
 
-    DirectoryFile(List<Entry> entries, long inode) {
+    DirectoryFile(String path, List<Entry> entries, long inode) {
         super(Linux.O_RDONLY | Linux.O_LARGEFILE | Linux.O_DIRECTORY);
+        this.path = path;
         this.entries = entries;
         this.inode = inode;
+    }
+
+    /** Where it is, as it was opened: what openat(2) and its like start from. */
+    public String path() {
+        return path;
     }
 
     @Override

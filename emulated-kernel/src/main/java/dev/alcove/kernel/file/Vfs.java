@@ -13,13 +13,18 @@ import java.util.Deque;
 import java.util.List;
 import java.util.Map;
 import java.util.TreeMap;
+import java.util.concurrent.CopyOnWriteArrayList;
 import java.util.concurrent.atomic.AtomicLong;
-import java.util.function.Function;
+import java.util.function.IntFunction;
 import org.jspecify.annotations.Nullable;
 
 /**
- * The paths of the emulated kernel: devices, and as much of sysfs as a VMM reads. Directories come into being with
- * what is added below them, and go with it.
+ * The paths of the emulated kernel: devices, and as much of sysfs, procfs and debugfs as programs look at. Directories
+ * come into being with what is added below them, and go with it. Files of a thread or process are in
+ * {@link TaskFiles}.
+ *
+ * <p>A program of the host's that runs on the emulated kernel has the host's files but for what is claimed here
+ * ({@link #claim}).
  *
  * <p>Thread safe: the tree is guarded by the monitor, files are opened without it.
  */
@@ -40,22 +45,29 @@ public final class Vfs {
         long open(Task task, int flags);
     }
 
-    private sealed interface Node {
+    sealed interface Node {
         long inode();
     }
 
     private record Directory(long inode, TreeMap<String, Node> entries) implements Node {}
 
-    private record Device(long inode, Opener opener) implements Node {}
+    private record Device(long inode, long number, Opener opener) implements Node {}
 
-    private record Text(long inode, Function<Task, String> contents) implements Node {}
+    /** @param own whether it belongs to whoever looks at it, and not to root */
+    private record Text(long inode, int mode, boolean own, Attribute attribute) implements Node {}
 
     private record Link(long inode, String target) implements Node {}
 
     /** Where a path leads to, or the errno why to nowhere. */
     private record Found(@Nullable Node node, int errno) {}
 
+    /** CAP_DAC_OVERRIDE. */
+    private static final int OVERRIDE = 1;
+
     private final AtomicLong inodes = new AtomicLong(1);
+    private final TaskFiles taskFiles = new TaskFiles();
+    private final CopyOnWriteArrayList<String> claims = new CopyOnWriteArrayList<>();
+    private volatile boolean names;
     private final Directory root = new Directory(nextInode(), new TreeMap<>());
 
     /** A number for a new file. */
@@ -65,7 +77,16 @@ public final class Vfs {
 
     /** Adds a file; the directories above it come into being by themselves. */
     public void add(String path, Opener opener) {
-        put(path, new Device(nextInode(), opener));
+        add(path, 0, opener);
+    }
+
+    /**
+     * Adds a character device.
+     *
+     * @param number {@link Stat#device(int, int)}
+     */
+    public void add(String path, long number, Opener opener) {
+        put(path, new Device(nextInode(), number, opener));
     }
 
     /** Adds a text file of sysfs, with its contents. */
@@ -74,8 +95,68 @@ public final class Vfs {
     }
 
     /** Adds a text file whose contents are made when it is opened. */
-    public void addText(String path, Function<Task, String> contents) {
-        put(path, new Text(nextInode(), contents));
+    public void addText(String path, Attribute contents) {
+        addText(path, 0444, contents);
+    }
+
+    /**
+     * Adds a text file.
+     *
+     * @param mode permissions; who lacks the right is refused unless it has CAP_DAC_OVERRIDE
+     */
+    public void addText(String path, int mode, Attribute attribute) {
+        put(path, new Text(nextInode(), mode, false, attribute));
+    }
+
+    /**
+     * Adds a text file to each thread and process: /proc/PID/NAME and /proc/PID/task/TID/NAME, with "self" and
+     * "thread-self" as well.
+     *
+     * @param attribute by the number of the thread; that of a process is its first thread's
+     */
+    public void addTaskText(String name, int mode, IntFunction<Attribute> attribute) {
+        long inode = nextInode();
+        taskFiles.add(name, thread -> new Text(inode, mode, true, attribute.apply(thread)));
+    }
+
+    /**
+     * Makes a path, and all that is below it, the emulated kernel's for programs of the host's too: they find there
+     * what was added here and nothing else. What {@link #addTaskText} adds is claimed by itself.
+     *
+     * @param names whether stat(2), access(2), readlink(2) and their like are answered as well, and not only calls on
+     *     descriptors: from then on each such call of a program costs some microseconds, whatever its path
+     */
+    public void claim(String path, boolean names) {
+        claims.add("/" + String.join("/", split(path)));
+        this.names |= names;
+    }
+
+    /** Whether somebody has claimed names too. */
+    public boolean claimsNames() {
+        return names;
+    }
+
+    /** Whether an absolute path is claimed. "." and ".." are taken as they stand, as if no link were above them. */
+    public boolean claims(String path) {
+        String plain = path.contains("//") || path.contains("/.") || path.endsWith("/") ? plain(path) : path;
+        for (String claim : claims) {
+            if (plain.startsWith(claim) && (plain.length() == claim.length() || plain.charAt(claim.length()) == '/')) {
+                return true;
+            }
+        }
+        return plain.startsWith("/proc/") && taskFiles.named(split(plain));
+    }
+
+    private static String plain(String path) {
+        Deque<String> names = new ArrayDeque<>();
+        for (String name : split(path)) {
+            if (name.equals("..")) {
+                names.pollLast();
+            } else if (!name.equals(".")) {
+                names.addLast(name);
+            }
+        }
+        return "/" + String.join("/", names);
     }
 
     /** Adds a symbolic link; a relative target starts at the link's directory. */
@@ -124,7 +205,7 @@ public final class Vfs {
 
     /** open(2): a descriptor or a negated errno. */
     public long open(Task task, String path, int flags) {
-        Found found = find(path, true);
+        Found found = find(task, path, true);
         Node node = found.node();
         if (node == null) {
             return found.errno() == Errno.ENOENT && (flags & Linux.O_CREAT) != 0 && !path.isEmpty()
@@ -142,11 +223,67 @@ public final class Vfs {
         boolean cloexec = (flags & Linux.O_CLOEXEC) != 0;
         return switch (node) {
             case Directory directory when writes || (flags & Linux.O_CREAT) != 0 -> -Errno.EISDIR;
-            case Directory directory -> task.install(new DirectoryFile(list(directory), directory.inode()), cloexec);
-            case Text text when writes -> -Errno.EACCES;
-            case Text text -> task.install(new TextFile(text.contents().apply(task), text.inode()), cloexec);
+            case Directory directory ->
+                task.install(new DirectoryFile(path, list(directory), directory.inode()), cloexec);
+            case Text text when refused(task, text, flags) -> -Errno.EACCES;
+            case Text text ->
+                task.install(new TextFile(task, text.attribute(), text.inode(), text.mode(), flags), cloexec);
             case Device device -> device.opener().open(task, flags);
             case Link link -> -ELOOP;
+        };
+    }
+
+    private static boolean refused(Task task, Text text, int flags) {
+        int wanted = switch (flags & Linux.O_ACCMODE) {
+            case Linux.O_RDONLY -> 4;
+            case Linux.O_WRONLY -> 2;
+            default -> 6;
+        };
+        return refused(task, text.own() ? text.mode() >>> 6 : text.mode(), wanted);
+    }
+
+    /** Whether rights, bits as those of access(2), are missing; files here are root's, and root has CAP_DAC_OVERRIDE. */
+    private static boolean refused(Task task, int mode, int wanted) {
+        // sysfs has files that nobody can write, and root cannot either.
+        int most = task.capable(OVERRIDE) ? mode >>> 6 | mode >>> 3 | mode : mode;
+        return (wanted & ~most) != 0;
+    }
+
+    /** What stat(2) or lstat(2) finds. */
+    public sealed interface Status {
+        /** It is there. */
+        record Known(Stat stat) implements Status {}
+
+        /** It is not; the errno is positive. */
+        record Missing(int errno) implements Status {}
+    }
+
+    /** stat(2), or lstat(2) where links are not followed. */
+    public Status stat(Task task, String path, boolean follow) {
+        Found found = find(task, path, follow);
+        return switch (found.node()) {
+            case null -> new Status.Missing(found.errno());
+            case Directory directory ->
+                new Status.Known(new Stat(directory.inode(), Stat.S_IFDIR | 0755, 0, 0, 2));
+            case Device device ->
+                new Status.Known(new Stat(device.inode(), Stat.S_IFCHR | 0666, 0, 0, 1, device.number()));
+            case Text text ->
+                new Status.Known(new Stat(text.inode(), Stat.S_IFREG | text.mode(), Linux.PAGE_SIZE, 0));
+            case Link link ->
+                new Status.Known(new Stat(link.inode(), Stat.S_IFLNK | 0777, link.target().length(), 0));
+        };
+    }
+
+    /**
+     * access(2).
+     *
+     * @param wanted R_OK, W_OK and X_OK; 0 for F_OK
+     * @return 0 or a negated errno
+     */
+    public int access(Task task, String path, int wanted) {
+        return switch (stat(task, path, true)) {
+            case Status.Missing missing -> -missing.errno();
+            case Status.Known known -> refused(task, known.stat().mode(), wanted) ? -Errno.EACCES : 0;
         };
     }
 
@@ -189,11 +326,11 @@ public final class Vfs {
     }
 
     /** readlink(2): the number of bytes, or a negated errno. */
-    public int readLink(String path, MemorySegment buffer) {
+    public int readLink(Task task, String path, MemorySegment buffer) {
         if (buffer.byteSize() == 0) {
             return -Errno.EINVAL;
         }
-        Found found = find(path, false);
+        Found found = find(task, path, false);
         if (found.node() == null) {
             return -found.errno();
         }
@@ -204,6 +341,11 @@ public final class Vfs {
         int length = (int) Math.min(target.length, buffer.byteSize());
         MemorySegment.copy(target, 0, buffer, ValueLayout.JAVA_BYTE, 0, length);
         return length;
+    }
+
+    private Found find(Task task, String path, boolean follow) {
+        Node node = path.startsWith("/proc/") ? taskFiles.find(task, split(plain(path))) : null;
+        return node != null ? new Found(node, 0) : find(path, follow);
     }
 
     private synchronized Found find(String path, boolean follow) {

@@ -1,10 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 package dev.alcove.kernel.supervisor;
 
-import dev.alcove.kernel.EmulatedKernel;
 import dev.alcove.kernel.file.Mapping;
 import dev.alcove.kernel.file.OpenFile;
-import dev.alcove.kernel.file.Stat;
 import dev.alcove.kernel.file.Vfs;
 import dev.alcove.sys.Errno;
 import dev.alcove.sys.Linux;
@@ -26,14 +24,10 @@ final class Calls {
     /** What read and write move at most, in bytes. */
     private static final long MOST = 1 << 20;
 
-    private final EmulatedKernel kernel;
-    private final Host host;
-    private final Clients clients;
+    private final Paths paths;
 
-    Calls(EmulatedKernel kernel, Host host, Clients clients) {
-        this.kernel = kernel;
-        this.host = host;
-        this.clients = clients;
+    Calls(Paths paths) {
+        this.paths = paths;
     }
 
     /** A value, a negated errno, or {@link #PROCEED}. */
@@ -46,15 +40,31 @@ final class Calls {
                 }
                 yield file == null ? PROCEED : file.ioctl(client, (int) call.b(), call.c());
             }
-            case Numbers.OPEN -> open(client, call.a(), (int) call.b());
-            case Numbers.OPENAT -> open(client, call.b(), (int) call.c());
-            case Numbers.OPENAT2 -> open(client, call.b(), openHow(client, call.c()));
+            case Numbers.OPEN,
+                    Numbers.OPENAT,
+                    Numbers.OPENAT2,
+                    Numbers.STAT,
+                    Numbers.LSTAT,
+                    Numbers.ACCESS,
+                    Numbers.READLINK,
+                    Numbers.READLINKAT,
+                    Numbers.FACCESSAT,
+                    Numbers.FACCESSAT2 ->
+                paths.serve(client, call);
+            case Numbers.NEWFSTATAT -> (call.d() & Host.AT_EMPTY_PATH) != 0
+                    ? onDescriptor(client, call)
+                    : paths.serve(client, call);
+            case Numbers.STATX -> (call.c() & Host.AT_EMPTY_PATH) != 0
+                    ? onDescriptor(client, call)
+                    : paths.serve(client, call);
             case Numbers.MMAP -> map(client, call);
-            default -> {
-                OpenFile file = client.own((int) call.a());
-                yield file == null ? PROCEED : serve(client, file, call);
-            }
+            default -> onDescriptor(client, call);
         };
+    }
+
+    private static long onDescriptor(Client client, Notification call) {
+        OpenFile file = client.own((int) call.a());
+        return file == null ? PROCEED : serve(client, file, call);
     }
 
     /** Remembers which memory the program gives away: it may have to be shared later. */
@@ -91,11 +101,10 @@ final class Calls {
                     ? -Errno.EINVAL
                     : file.seek(client, call.b(), (int) call.c());
             case Numbers.FTRUNCATE -> call.b() < 0 || !file.writable() ? -Errno.EINVAL : file.truncate(client, call.b());
-            case Numbers.FSTAT -> stat(client, file, call.b());
-            case Numbers.NEWFSTATAT -> {
-                boolean ofDescriptor = (call.d() & Host.AT_EMPTY_PATH) != 0;
-                yield ofDescriptor ? stat(client, file, call.c()) : PROCEED;
-            }
+            case Numbers.GETDENTS64 -> read(client, call, buffer -> file.readDirectory(client, buffer));
+            case Numbers.FSTAT -> Paths.tell(client, file.stat(), call.b());
+            case Numbers.NEWFSTATAT -> Paths.tell(client, file.stat(), call.c());
+            case Numbers.STATX -> Paths.tellExtended(client, file.stat(), call.e());
             case Numbers.FSYNC, Numbers.FCHMOD -> -Errno.EINVAL;
             default -> PROCEED;
         };
@@ -121,12 +130,6 @@ final class Calls {
         }
     }
 
-    private static long stat(Client client, OpenFile file, long address) {
-        MemorySegment stat = MemorySegment.ofArray(new long[Stat.BYTES / Long.BYTES]);
-        file.stat().write(stat);
-        return client.copyOut(address, stat);
-    }
-
     // mmap.
 
     /** Only whether the file lets itself be mapped is decided here: the host's kernel maps the placeholder. */
@@ -149,59 +152,6 @@ final class Calls {
             // The registers of a device cannot be shown in another process: every access raises SIGBUS.
             case Mapping.Device device -> PROCEED;
         };
-    }
-
-    // open.
-
-    private static int openHow(Client client, long address) {
-        MemorySegment flags = MemorySegment.ofArray(new long[1]);
-        return client.copyIn(address, flags) != 0 ? 0 : (int) flags.get(JAVA_LONG, 0);
-    }
-
-    private long open(Client client, long pathAddress, int flags) {
-        String path = host.copyString(client.tid(), pathAddress);
-        if (path == null || !path.startsWith("/")) {
-            return PROCEED;
-        }
-        if (isOurs(path)) {
-            return (flags & Host.O_PATH) != 0 ? PROCEED : kernel.vfs().open(client, path, flags);
-        }
-        if (path.startsWith("/proc/") && path.endsWith("/status") && (flags & Linux.O_ACCMODE) == Linux.O_RDONLY) {
-            return status(client, path.substring("/proc/".length(), path.length() - "/status".length()), flags);
-        }
-        return PROCEED;
-    }
-
-    private static boolean isOurs(String path) {
-        return switch (path) {
-            case "/dev/kvm", "/dev/iommu", "/dev/udmabuf" -> true;
-            default -> path.startsWith("/dev/vfio/");
-        };
-    }
-
-    /** /proc/PID/status with the pages that the emulated kernel has pinned. */
-    private long status(Client client, String name, int flags) {
-        boolean self = name.equals("self") || name.equals("thread-self");
-        ClientProcess process = self ? client.process() : clients.process(name);
-        if (process == null || (process.memory().pinnedPages() == 0 && process.memory().locked().pages() == 0)) {
-            return PROCEED;
-        }
-        String text = host.readText(self ? client.directory() : process.directory(), "status");
-        if (text == null) {
-            return PROCEED;
-        }
-        String edited = edit(text, "VmLck", process.memory().locked().pages());
-        int file = host.textFile("status", edit(edited, "VmPin", process.memory().pinnedPages()));
-        if (file < 0) {
-            return PROCEED;
-        }
-        long number = client.give(file, (flags & Linux.O_CLOEXEC) != 0);
-        host.close(file);
-        return number;
-    }
-
-    private static String edit(String status, String field, long pages) {
-        return status.replaceFirst("(?m)^" + field + ":.*$", "%s:\t%8d kB".formatted(field, 4 * pages));
     }
 
     /** Whether serving a call may wait for something that another call brings about. */

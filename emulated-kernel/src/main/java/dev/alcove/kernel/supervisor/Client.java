@@ -83,6 +83,11 @@ final class Client implements Task, UserMemory {
     }
 
     @Override
+    public boolean sees(int pid, int thread) {
+        return host.identify(Host.AT_FDCWD, "/proc/" + pid + "/task/" + thread) != null;
+    }
+
+    @Override
     public boolean capable(int capability) {
         return (host.capabilities(tid) >>> capability & 1) != 0;
     }

@@ -21,8 +21,9 @@ import static java.lang.foreign.ValueLayout.JAVA_SHORT;
  *
  * @param windowStart first descriptor of the window
  * @param windowEnd first one behind it
+ * @param names whether calls that only look a path up ask too
  */
-record Filter(int windowStart, int windowEnd) {
+record Filter(int windowStart, int windowEnd, boolean names) {
     private static final int X86_64 = 0xC000003E;
     private static final int RET_ALLOW = 0x7fff0000;
     private static final int RET_NOTIFY = 0x7fc00000;
@@ -101,6 +102,14 @@ record Filter(int windowStart, int windowEnd) {
         program.jump(JUMP_EQUAL, X86_64, "", "allow");
         program.add(LOAD, NUMBER);
         program.jump(JUMP_EQUAL, Numbers.IOCTL, "ioctl", "");
+        if (names) {
+            for (int number : Numbers.ON_PATH) {
+                program.jump(JUMP_EQUAL, number, "notify", "");
+            }
+            for (int number : Numbers.ON_DIRECTORY) {
+                program.jump(JUMP_EQUAL, number, "path", "");
+            }
+        }
         for (int number : Numbers.ON_WINDOW) {
             program.jump(JUMP_EQUAL, number, "window", "");
         }
@@ -122,12 +131,20 @@ record Filter(int windowStart, int windowEnd) {
         program.add(RETURN, RET_ALLOW);
         // Devices are opened for reading and writing, text files of /proc by fopen(3), which is not close-on-exec. What
         // the loader and libc open by themselves is neither.
+        String byLibraries = names ? "notify" : "allow2";
         program.label("openat");
         program.add(LOAD, argument(2));
-        program.jump(JUMP_EQUAL, O_RDONLY_CLOEXEC, "allow2", "notify");
+        program.jump(JUMP_EQUAL, O_RDONLY_CLOEXEC, "", "notify");
+        program.add(LOAD, argument(0));
+        program.jump(JUMP_EQUAL, Host.AT_FDCWD, byLibraries, "");
+        program.jump(JUMP_GREATER_EQUAL, windowStart, "inside", "allow2");
         program.label("open");
         program.add(LOAD, argument(1));
-        program.jump(JUMP_EQUAL, O_RDONLY_CLOEXEC, "allow2", "notify");
+        program.jump(JUMP_EQUAL, O_RDONLY_CLOEXEC, byLibraries, "notify");
+        program.label("path");
+        program.add(LOAD, argument(0));
+        program.jump(JUMP_EQUAL, Host.AT_FDCWD, "notify", "");
+        program.jump(JUMP_GREATER_EQUAL, windowStart, "inside", "allow2");
         program.label("mmap");
         program.add(LOAD, argument(3));
         program.jump(JUMP_SET, MAP_ANONYMOUS, "allow2", "");

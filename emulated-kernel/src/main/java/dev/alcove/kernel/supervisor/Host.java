@@ -135,14 +135,18 @@ final class Host {
     int textFile(String name, String text) {
         int fd = calls.memfdCreate(name, Linux.MFD_CLOEXEC);
         if (fd >= 0) {
-            try (Arena arena = Arena.ofConfined()) {
-                byte[] bytes = text.getBytes(StandardCharsets.UTF_8);
-                MemorySegment copy = arena.allocate(Math.max(1, bytes.length));
-                MemorySegment.copy(bytes, 0, copy, JAVA_BYTE, 0, bytes.length);
-                calls.pwrite(fd, copy.asSlice(0, bytes.length), 0);
-            }
+            fill(fd, text.getBytes(StandardCharsets.UTF_8));
         }
         return fd;
+    }
+
+    /** Writes bytes to the start of an own file. */
+    void fill(int fd, byte[] bytes) {
+        try (Arena arena = Arena.ofConfined()) {
+            MemorySegment copy = arena.allocate(Math.max(1, bytes.length));
+            MemorySegment.copy(bytes, 0, copy, JAVA_BYTE, 0, bytes.length);
+            calls.pwrite(fd, copy.asSlice(0, bytes.length), 0);
+        }
     }
 
     // Another process.

@@ -3,6 +3,7 @@ package dev.alcove.kernel.supervisor;
 
 import dev.alcove.kernel.file.Mapping;
 import dev.alcove.kernel.file.OpenFile;
+import dev.alcove.kernel.file.TextFile;
 import dev.alcove.kernel.mm.PageStore;
 import dev.alcove.kernel.task.Task;
 import dev.alcove.sys.Errno;
@@ -99,8 +100,15 @@ final class Placeholders implements AutoCloseable {
         }
     }
 
-    /** Makes the pages that mmap shows those of the placeholder, so that the host's mmap of it maps them. */
+    /**
+     * Makes the pages that mmap shows those of the placeholder, so that the host's mmap of it maps them. A text file's
+     * placeholder has the text in it, for descriptors outside of the window.
+     */
     private boolean share(Task task, OpenFile file, int memory) {
+        if (file instanceof TextFile text) {
+            host.fill(memory, text.text());
+            return true;
+        }
         int protection = Linux.PROT_READ | Linux.PROT_WRITE;
         if (!(file.map(task, 0, Linux.PAGE_SIZE, protection, Linux.MAP_SHARED) instanceof Mapping.Pages pages)) {
             return true;

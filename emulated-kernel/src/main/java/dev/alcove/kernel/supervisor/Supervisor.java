@@ -52,7 +52,7 @@ public final class Supervisor {
      */
     public int run(Path program, List<String> arguments, List<String> environment) throws InterruptedException {
         int end = Math.clamp(host.limit(0, Linux.RLIMIT_NOFILE), 16, MOST_DESCRIPTORS);
-        Filter filter = new Filter(end / 2, end);
+        Filter filter = new Filter(end / 2, end, kernel.vfs().claimsNames());
         // The launcher runs under the filter: everything it needs is loaded and linked by a first failure.
         host.raw.spawn("/", List.of("/"), List.of());
         CompletableFuture<Listener> installed = new CompletableFuture<>();
@@ -74,7 +74,7 @@ public final class Supervisor {
         try (Listener listener = installed.join(); Placeholders placeholders = new Placeholders(host)) {
             listener.wakeUpInStep();
             Clients clients = new Clients(host, listener, placeholders, kernel.memory(), filter);
-            Calls calls = new Calls(kernel, host, clients);
+            Calls calls = new Calls(new Paths(kernel.vfs(), host, clients));
             Receivers receivers =
                     new Receivers(
                             listener,

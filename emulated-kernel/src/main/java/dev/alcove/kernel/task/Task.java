@@ -22,6 +22,9 @@ public interface Task {
     /** The thread. */
     int tid();
 
+    /** Whether a process has a thread, as far as procfs shows the caller; a process counts as its own first thread. */
+    boolean sees(int pid, int thread);
+
     /** Whether the process has a capability, one of the {@code CAP_} numbers. */
     boolean capable(int capability);
 

@@ -138,6 +138,11 @@ public final class ThreadTask implements Task, UserMemory {
     }
 
     @Override
+    public boolean sees(int pid, int thread) {
+        return pid == group.pid() && (thread == pid || group.thread(thread) != null);
+    }
+
+    @Override
     public boolean capable(int capability) {
         return group.credentials().capable(capability);
     }

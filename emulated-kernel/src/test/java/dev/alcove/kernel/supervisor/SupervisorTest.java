@@ -3,7 +3,9 @@ package dev.alcove.kernel.supervisor;
 
 import dev.alcove.kernel.EmulatedKernel;
 import dev.alcove.kernel.KernelProfile;
+import dev.alcove.kernel.file.Attribute;
 import dev.alcove.kernel.pci.PciAddress;
+import dev.alcove.sys.Errno;
 import dev.alcove.sys.HostSyscalls;
 import dev.alcove.sys.MissingFeatureException;
 import dev.alcove.sys.SyscallException;
@@ -13,6 +15,10 @@ import java.nio.file.Path;
 import java.time.Duration;
 import java.util.ArrayList;
 import java.util.List;
+import java.util.Map;
+import java.util.concurrent.ConcurrentHashMap;
+import java.util.concurrent.CopyOnWriteArrayList;
+import java.util.function.Consumer;
 import org.junit.jupiter.api.BeforeAll;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.Timeout;
@@ -66,11 +72,16 @@ class SupervisorTest {
         return program;
     }
 
-    /** Runs a shell command; what it prints goes to a file, as this process's own output is not ours. */
     private int run(String command, Path output) throws InterruptedException {
+        return run(command, output, kernel -> {});
+    }
+
+    /** Runs a shell command; what it prints goes to a file, as this process's own output is not ours. */
+    private int run(String command, Path output, Consumer<EmulatedKernel> prepare) throws InterruptedException {
         String line = "exec > " + output + " 2>&1; " + command;
         try (EmulatedKernel kernel = new EmulatedKernel(KernelProfile.linux7_2(), new HostSyscalls())) {
             kernel.vfioPci().addEdu(new PciAddress(0, 0, 4, 0), 28);
+            prepare.accept(kernel);
             int status = new Supervisor(kernel, troubles::add)
                     .run(SHELL, List.of("sh", "-c", line), List.of("PATH=" + System.getenv("PATH")));
             assertEquals(List.of(), troubles);
@@ -108,6 +119,29 @@ class SupervisorTest {
     void hostileClient(int seed) throws IOException, InterruptedException {
         int status = run(compiled("hostile") + " " + seed + " 10000", folder.resolve("hostile.txt"));
         assertEquals(seed % 3 == 0 ? 128 + 9 : 0, status);
+    }
+
+    @Test
+    void filesOfTheKernelsOwnTrees() throws IOException, InterruptedException {
+        Map<Integer, String> knobs = new ConcurrentHashMap<>();
+        List<String> written = new CopyOnWriteArrayList<>();
+        Path output = folder.resolve("files.txt");
+        int status = run(compiled("files").toString(), output, kernel -> {
+            kernel.vfs().addTaskText("knob", 0644, thread -> Attribute.of(
+                    task -> knobs.getOrDefault(thread, "0") + "\n",
+                    (task, text) -> text.matches("[0-9]+") && knobs.put(thread, text) == null ? 0 : -Errno.EINVAL));
+            kernel.vfs().addText("/sys/kernel/alcove/value", "value\n");
+            kernel.vfs().addText("/sys/kernel/alcove/deep/value", "deeper\n");
+            kernel.vfs().addLink("/sys/kernel/alcove/link", "deep/value");
+            kernel.vfs().addText("/sys/kernel/alcove/deep/written", 0644, Attribute.of(task -> "", (task, text) -> {
+                written.add(text);
+                return 0;
+            }));
+            kernel.vfs().claim("/sys/kernel/alcove/", true);
+        });
+        assertEquals("status 0\n", "status " + status + "\n" + Files.readString(output));
+        assertEquals(2, knobs.size());
+        assertEquals(List.of("42"), written);
     }
 
     @Test
@@ -154,9 +188,9 @@ class SupervisorTest {
         // The filter of a thread is for ever: one that has a listener cannot have another.
         Thread thread = Thread.ofPlatform().start(() -> {
             Host host = new Host();
-            try (Listener _ = Listener.install(host, new Filter(512, 1024))) {
+            try (Listener _ = Listener.install(host, new Filter(512, 1024, false))) {
                 MissingFeatureException error = assertThrows(
-                        MissingFeatureException.class, () -> Listener.install(host, new Filter(512, 1024)));
+                        MissingFeatureException.class, () -> Listener.install(host, new Filter(512, 1024, false)));
                 hints.add(String.valueOf(error.hint()));
             } catch (MissingFeatureException unsupported) {
                 hints.add("nested, as this host supports none");

@@ -104,6 +104,8 @@ final class ExecCommand implements Callable<Integer> {
         List<String> environment = new ArrayList<>();
         System.getenv().forEach((variable, value) -> environment.add(variable + "=" + value));
         try (EmulatedKernel kernel = new EmulatedKernel(profile, new HostSyscalls())) {
+            // The programs are those that test a kernel.
+            kernel.enableIommufdTest();
             if (device != null) {
                 kernel.vfioPci().addEdu(EmulatedHost.EDU, EmulatedHost.EDU_DMA_BITS);
             }

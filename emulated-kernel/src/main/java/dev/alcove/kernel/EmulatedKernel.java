@@ -5,6 +5,7 @@ import dev.alcove.kernel.dmabuf.Udmabuf;
 import dev.alcove.kernel.file.Vfs;
 import dev.alcove.kernel.iommu.Iommu;
 import dev.alcove.kernel.iommufd.Iommufd;
+import dev.alcove.kernel.iommufd.selftest.IommufdTest;
 import dev.alcove.kernel.kvm.Kvm;
 import dev.alcove.kernel.mm.Allocator;
 import dev.alcove.kernel.mm.PhysicalMemory;
@@ -98,6 +99,14 @@ public final class EmulatedKernel implements AutoCloseable {
     /** What is open of /dev/iommu. */
     public Iommufd iommufd() {
         return iommufd;
+    }
+
+    /**
+     * Makes this a kernel that is built with IOMMUFD_TEST, before any process has opened /dev/iommu: it has a mock IOMMU
+     * and IOMMU_TEST_CMD. A kernel that people use is built without.
+     */
+    public void enableIommufdTest() {
+        new IommufdTest(iommufd, iommu);
     }
 
     /** The driver of the machine's PCI functions; plugs in new ones. */

@@ -111,6 +111,7 @@ public final class KernelUnderTest implements AutoCloseable {
 
     private static KernelUnderTest emulated(KernelProfile profile, Credentials credentials) {
         EmulatedKernel kernel = new EmulatedKernel(profile, new HostSyscalls());
+        kernel.enableIommufdTest();
         kernel.vfioPci().addEdu(new PciAddress(0, 0, 4, 0), 28);
         EmulatedProcess process = kernel.process(credentials);
         return new KernelUnderTest(emulatedName(profile), process, () -> {

@@ -8,7 +8,8 @@ import java.lang.foreign.MemorySegment;
 /**
  * The only way a device model reaches memory: each page of a transfer goes IOVA, IOTLB or page table walk, frame.
  * A page that has no translation, or not the right, is refused and recorded; the rest of the transfer still happens.
- * Bus mastering and MSI addresses are the caller's affair. Any thread may call.
+ * Bus mastering and MSI addresses are the caller's affair. Any thread may call. A device whose domains have pages below
+ * 4 KiB makes no DMA.
  */
 public final class DmaPort {
     private final IommuDevice device;
@@ -67,7 +68,7 @@ public final class DmaPort {
                 if (device.group().domain() != domain) {
                     continue;
                 }
-                if (Long.compareUnsigned(iova, IommuDomain.LAST_IOVA) > 0) {
+                if (Long.compareUnsigned(iova, domain.lastOfTable()) > 0) {
                     return refuse(iova, write, Reason.BEYOND_APERTURE);
                 }
                 long entry = translate(domain, iova >>> Linux.PAGE_SHIFT);
@@ -98,7 +99,7 @@ public final class DmaPort {
         Iotlb iotlb = device.iotlb();
         long entry = iotlb.lookup(domain.id(), page);
         if (entry == 0) {
-            entry = domain.walk(page);
+            entry = domain.walk(page << Linux.PAGE_SHIFT);
             if (entry != 0) {
                 iotlb.insert(domain.id(), page, entry);
             }

@@ -3,31 +3,24 @@ package dev.alcove.kernel.iommu;
 
 import dev.alcove.kernel.mm.Allocator;
 import dev.alcove.kernel.mm.PhysicalMemory;
-import java.util.ArrayList;
 import java.util.List;
+import java.util.TreeMap;
 import java.util.concurrent.atomic.AtomicInteger;
 
 /**
- * The one IOMMU of a machine, as Intel VT-d behaves: every device is behind it, and a device without a domain can reach
- * nothing. Thread safe.
+ * What all IOMMUs of a machine share, and the one that its real devices are behind, an Intel VT-d. A device without a
+ * domain can reach nothing. Thread safe.
  */
 public final class Iommu {
-    /**
-     * VT-d's capability register: 2^16 domain ids, caching mode, tables of three and of four levels, 48 bits, 2 MiB and
-     * 1 GiB pages, fault registers at 0x220, page selective invalidation, draining.
-     */
-    public static final long CAPABILITIES =
-            6 | 1L << 7 | 6L << 8 | 47L << 16 | 0x22L << 24 | 3L << 34 | 1L << 39 | 0x12L << 48 | 3L << 54;
-
-    /** VT-d's extended capability register: queued invalidation, interrupt remapping, pass-through, snoop control. */
-    public static final long EXTENDED_CAPABILITIES = 1 << 1 | 1 << 3 | 1 << 6 | 1 << 7 | 0xf << 8 | 0xf << 20;
-
     private final PhysicalMemory memory;
     private final Allocator allocator;
     private final FaultLog faults = new FaultLog();
     private final DmaCounters counters = new DmaCounters();
     private final AtomicInteger nextDomain = new AtomicInteger(1);
-    private final List<IommuGroup> groups = new ArrayList<>();
+    private final VtdDriver vtd = new VtdDriver(this);
+    /** By number. Guards itself. */
+    private final TreeMap<Integer, IommuGroup> groups = new TreeMap<>();
+
     private volatile boolean invalidating = true;
 
     /**
@@ -39,25 +32,50 @@ public final class Iommu {
         this.allocator = allocator;
     }
 
-    /** A new group without devices; its number is the next free one, from 0. */
+    /** A new group of the machine's own IOMMU, without devices; its number is the lowest free one, from 0. */
     public IommuGroup newGroup() {
+        return newGroup(vtd);
+    }
+
+    /** A new group of another IOMMU. */
+    public IommuGroup newGroup(IommuDriver driver) {
         synchronized (groups) {
-            IommuGroup group = new IommuGroup(this, groups.size());
-            groups.add(group);
+            int id = 0;
+            while (groups.containsKey(id)) {
+                id++;
+            }
+            IommuGroup group = new IommuGroup(this, driver, id);
+            groups.put(id, group);
             return group;
+        }
+    }
+
+    /** Takes away a group whose devices are gone. */
+    public void removeGroup(IommuGroup group) {
+        synchronized (groups) {
+            groups.remove(group.id(), group);
         }
     }
 
     /** All groups, by their number. */
     public List<IommuGroup> groups() {
         synchronized (groups) {
-            return List.copyOf(groups);
+            return List.copyOf(groups.values());
         }
     }
 
-    /** A new, empty domain. */
+    /** A new, empty domain of the machine's own IOMMU. */
     public IommuDomain newDomain() {
-        return new IommuDomain(this, nextDomain.getAndIncrement());
+        return newDomain(vtd, PageFormat.VTD, false);
+    }
+
+    /**
+     * A new, empty domain.
+     *
+     * @param tracksDirty whether it can tell what DMA wrote to
+     */
+    public IommuDomain newDomain(IommuDriver driver, PageFormat format, boolean tracksDirty) {
+        return new IommuDomain(this, nextDomain.getAndIncrement(), driver, format, tracksDirty);
     }
 
     /** DMA that was refused. */
@@ -86,7 +104,8 @@ public final class Iommu {
         return memory;
     }
 
-    Allocator allocator() {
+    /** Charged for whatever drivers allocate. */
+    public Allocator allocator() {
         return allocator;
     }
 }

@@ -10,35 +10,53 @@ import java.util.concurrent.locks.StampedLock;
 import org.jspecify.annotations.Nullable;
 
 /**
- * A second-stage page table: IOVA to frame, with entries of 4 KiB, 2 MiB and 1 GiB.
+ * A page table: IOVA to address, as large as its {@link PageFormat} says.
  *
  * <p>Lock: one read/write lock. A DMA holds it for reading from the translation of a page to the last byte it moves in
  * that page; map and unmap hold it for writing, unmap until the IOTLBs are clean. So when {@link #unmap} returns, no DMA
  * that began before it can touch the frames any more, and none that begins later can find them.
  */
-public final class IommuDomain {
+public final class IommuDomain implements Domain {
     /** The device may read. */
     public static final int READ = 1;
 
     /** The device may write. */
     public static final int WRITE = 2;
 
-    /** The last IOVA: the page table has four levels. */
-    public static final long LAST_IOVA = (1L << 48) - 1;
-
-    /** Sizes of entries, one bit each. */
-    public static final long PAGE_SIZES = 1L << 12 | 1L << 21 | 1L << 30;
-
     private final Iommu iommu;
     private final int id;
+    private final IommuDriver driver;
+    private final PageFormat format;
+    private final boolean tracksDirty;
     private final StampedLock lock = new StampedLock();
     private final PageTable table;
     private final CopyOnWriteArrayList<IommuDevice> devices = new CopyOnWriteArrayList<>();
 
-    IommuDomain(Iommu iommu, int id) {
+    /** Whether DMA is being tracked; under the lock. */
+    private boolean tracking;
+
+    IommuDomain(Iommu iommu, int id, IommuDriver driver, PageFormat format, boolean tracksDirty) {
         this.iommu = iommu;
         this.id = id;
-        this.table = new PageTable(iommu.allocator());
+        this.driver = driver;
+        this.format = format;
+        this.tracksDirty = tracksDirty;
+        this.table = new PageTable(iommu.allocator(), format);
+    }
+
+    @Override
+    public IommuDriver driver() {
+        return driver;
+    }
+
+    @Override
+    public IommuDomain paging() {
+        return this;
+    }
+
+    /** Sizes of pages, and the aperture. */
+    public PageFormat format() {
+        return format;
     }
 
     /** Tags the domain's translations in IOTLBs. */
@@ -47,21 +65,22 @@ public final class IommuDomain {
     }
 
     /**
-     * Maps contiguous frames.
+     * Maps contiguous memory.
      *
-     * @param iova page aligned
+     * @param iova as aligned as the smallest page, like the address and the length
+     * @param address where to, in bytes
      * @param rights READ, WRITE or both
      * @param large whether entries above 4 KiB may be used where they fit
-     * @return 0; {@code -EINVAL} without a right or beyond the aperture; {@code -EADDRINUSE} when something is mapped
-     *     there; {@code -ENOMEM}. On an error nothing of this call stays mapped.
+     * @return 0; {@code -EINVAL} without a right, not aligned, or beyond the table; {@code -EADDRINUSE} when something is
+     *     mapped there; {@code -ENOMEM}. On an error nothing of this call stays mapped.
      */
-    public int map(long iova, long pfn, long pages, int rights, boolean large) {
-        if ((rights & (READ | WRITE)) == 0 || !inAperture(iova, pages)) {
+    public int map(long iova, long address, long length, int rights, boolean large) {
+        if ((rights & (READ | WRITE)) == 0 || !covers(iova, length)) {
             return -Errno.EINVAL;
         }
         long stamp = lock.writeLock();
         try {
-            return table.map(iova >>> Linux.PAGE_SHIFT, pfn, pages, rights, large);
+            return table.map(iova, address, length, rights, large);
         } finally {
             lock.unlockWrite(stamp);
         }
@@ -71,21 +90,21 @@ public final class IommuDomain {
      * Unmaps every entry that lies wholly in a range; holes are passed over. Stops at a large entry that reaches out of
      * the range: it cannot be cut.
      *
-     * @param iova page aligned
-     * @param removed receives the frames in ascending order, under the domain's lock; null when nobody asks
-     * @return how many pages were unmapped
+     * @param iova as aligned as the smallest page, like the length
+     * @param removed receives what was mapped in ascending order, under the domain's lock; null when nobody asks
+     * @return how many bytes were unmapped
      */
-    public long unmap(long iova, long pages, @Nullable PfnSink removed) {
-        if (!inAperture(iova, pages)) {
+    public long unmap(long iova, long length, @Nullable UnmapSink removed) {
+        if (!covers(iova, length)) {
             return 0;
         }
-        long page = iova >>> Linux.PAGE_SHIFT;
         long stamp = lock.writeLock();
         try {
-            long unmapped = table.unmap(page, pages, removed);
+            long unmapped = table.unmap(iova, length, removed);
             if (unmapped > 0 && iommu.invalidating()) {
+                long pages = ((iova + length - 1) >>> Linux.PAGE_SHIFT) - (iova >>> Linux.PAGE_SHIFT) + 1;
                 for (IommuDevice device : devices) {
-                    device.iotlb().invalidate(id, page, pages);
+                    device.iotlb().invalidate(id, iova >>> Linux.PAGE_SHIFT, pages);
                 }
             }
             return unmapped;
@@ -94,10 +113,16 @@ public final class IommuDomain {
         }
     }
 
-    /** The frame behind an IOVA ({@code iommu_iova_to_phys}), -1 when nothing is mapped. */
-    public long frame(long iova) {
+    /** The address behind an IOVA ({@code iommu_iova_to_phys}), -1 when nothing is mapped. */
+    public long address(long iova) {
         long entry = entry(iova);
-        return entry == 0 ? -1 : entry >>> Linux.PAGE_SHIFT;
+        long offset = (1L << format.pageShift()) - 1;
+        return entry == 0 ? -1 : (entry & ~offset) | (iova & offset);
+    }
+
+    /** The frame behind an IOVA, -1 when nothing is mapped. */
+    public long frame(long iova) {
+        return address(iova) >> Linux.PAGE_SHIFT;
     }
 
     /** The rights of an IOVA, 0 when nothing is mapped. */
@@ -105,11 +130,11 @@ public final class IommuDomain {
         return (int) entry(iova) & (READ | WRITE);
     }
 
-    /** Bytes of the page table entry that maps an IOVA: 4 KiB, 2 MiB or 1 GiB; 0 when nothing is mapped. */
+    /** Bytes of the page that maps an IOVA; 0 when nothing is mapped. */
     public long entrySize(long iova) {
         long stamp = lock.readLock();
         try {
-            return table.entryPages(iova >>> Linux.PAGE_SHIFT) << Linux.PAGE_SHIFT;
+            return table.pageSizeAt(iova);
         } finally {
             lock.unlockRead(stamp);
         }
@@ -120,16 +145,13 @@ public final class IommuDomain {
         List<IovaExtent> extents = new ArrayList<>();
         long stamp = lock.readLock();
         try {
-            table.forEach((page, pfn, pages, rights) -> {
+            table.forEach((iova, address, length, rights) -> {
                 IovaExtent last = extents.isEmpty() ? null : extents.getLast();
-                long iova = page << Linux.PAGE_SHIFT;
-                if (last != null
-                        && last.rights() == rights
-                        && last.iova() + (last.pages() << Linux.PAGE_SHIFT) == iova) {
+                if (last != null && last.rights() == rights && last.iova() + last.length() == iova) {
                     extents.removeLast();
-                    extents.add(new IovaExtent(last.iova(), last.pages() + pages, rights));
+                    extents.add(new IovaExtent(last.iova(), last.length() + length, rights));
                 } else {
-                    extents.add(new IovaExtent(iova, pages, rights));
+                    extents.add(new IovaExtent(iova, length, rights));
                 }
             });
         } finally {
@@ -138,13 +160,66 @@ public final class IommuDomain {
         return extents;
     }
 
-    /** Pages that are mapped. */
+    /** Pages of 4 KiB that are mapped. */
     public long mappedPages() {
         long stamp = lock.readLock();
         try {
-            return table.mappedPages();
+            return table.mappedBytes() >>> Linux.PAGE_SHIFT;
         } finally {
             lock.unlockRead(stamp);
+        }
+    }
+
+    /** Whether the domain can tell what DMA wrote to. */
+    public boolean tracksDirty() {
+        return tracksDirty;
+    }
+
+    /** Whether DMA is being tracked. */
+    public boolean tracking() {
+        long stamp = lock.readLock();
+        try {
+            return tracking;
+        } finally {
+            lock.unlockRead(stamp);
+        }
+    }
+
+    /** Starts or ends tracking; pages stay as dirty as they are. Only where {@link #tracksDirty}. */
+    public void setTracking(boolean on) {
+        long stamp = lock.writeLock();
+        try {
+            tracking = on;
+        } finally {
+            lock.unlockWrite(stamp);
+        }
+    }
+
+    /** What DMA to an IOVA does to its page; whether anything is mapped there. */
+    public boolean markDirty(long iova) {
+        long stamp = lock.writeLock();
+        try {
+            return covers(iova & -format.smallestPage(), format.smallestPage()) && table.markDirty(iova);
+        } finally {
+            lock.unlockWrite(stamp);
+        }
+    }
+
+    /**
+     * Tells what DMA wrote to ({@code read_and_clear_dirty}).
+     *
+     * @param clear whether it is forgotten
+     * @param sink called in ascending order, under the domain's lock
+     */
+    public void readDirty(long iova, long length, boolean clear, DirtySink sink) {
+        if (!covers(iova, length)) {
+            return;
+        }
+        long stamp = lock.writeLock();
+        try {
+            table.readDirty(iova, length, clear, sink);
+        } finally {
+            lock.unlockWrite(stamp);
         }
     }
 
@@ -156,9 +231,9 @@ public final class IommuDomain {
         lock.unlockRead(stamp);
     }
 
-    /** The leaf entry of a page: frame and rights; 0 when there is none. The caller holds the lock. */
-    long walk(long page) {
-        return table.walk(page);
+    /** The address of the page behind an IOVA, with the rights; 0 when there is none. The caller holds the lock. */
+    long walk(long iova) {
+        return table.walk(iova);
     }
 
     /** Waits until every DMA that has begun is over. */
@@ -176,22 +251,29 @@ public final class IommuDomain {
     }
 
     private long entry(long iova) {
-        if (Long.compareUnsigned(iova, LAST_IOVA) > 0) {
+        if (Long.compareUnsigned(iova, lastOfTable()) > 0) {
             return 0;
         }
         long stamp = lock.readLock();
         try {
-            return table.walk(iova >>> Linux.PAGE_SHIFT);
+            return table.walk(iova);
         } finally {
             lock.unlockRead(stamp);
         }
     }
 
-    private static boolean inAperture(long iova, long pages) {
-        return (iova & Linux.PAGE_SIZE - 1) == 0
+    /** The last IOVA that the table has an entry for. */
+    long lastOfTable() {
+        return (1L << (format.pageShift() + format.levels() * PageFormat.LEVEL_BITS)) - 1;
+    }
+
+    /** Whether the table has entries for a range, whatever the aperture. */
+    private boolean covers(long iova, long length) {
+        long last = lastOfTable();
+        return ((iova | length) & (1L << format.pageShift()) - 1) == 0
                 && iova >= 0
-                && iova <= LAST_IOVA
-                && pages > 0
-                && pages <= (LAST_IOVA + 1 - iova) >>> Linux.PAGE_SHIFT;
+                && iova <= last
+                && length > 0
+                && length <= last + 1 - iova;
     }
 }

@@ -13,20 +13,28 @@ import org.jspecify.annotations.Nullable;
  */
 public final class IommuGroup {
     private final Iommu iommu;
+    private final IommuDriver driver;
     private final int id;
     private final List<IommuDevice> devices = new ArrayList<>();
     private @Nullable Object owner;
     private int ownerClaims;
+    private @Nullable Domain attached;
     private volatile @Nullable IommuDomain domain;
 
-    IommuGroup(Iommu iommu, int id) {
+    IommuGroup(Iommu iommu, IommuDriver driver, int id) {
         this.iommu = iommu;
+        this.driver = driver;
         this.id = id;
     }
 
     /** The group's number, as in {@code /sys/kernel/iommu_groups}. */
     public int id() {
         return id;
+    }
+
+    /** Whose group it is. */
+    public IommuDriver driver() {
+        return driver;
     }
 
     Iommu iommu() {
@@ -38,14 +46,19 @@ public final class IommuGroup {
      *
      * @param requesterId bus, device and function as a PCI requester id (16 bits)
      */
-    public synchronized IommuDevice addDevice(int requesterId) {
-        IommuDevice device = new IommuDevice(this, requesterId);
+    public IommuDevice addDevice(int requesterId) {
+        IommuDevice device = new IommuDevice(this, requesterId, List.of(IommuDevice.MSI_WINDOW));
+        addDevice(device);
+        return device;
+    }
+
+    /** Puts a device into the group that its driver has made for it. */
+    public synchronized void addDevice(IommuDevice device) {
         devices.add(device);
         IommuDomain current = domain;
         if (current != null) {
             current.addDevice(device);
         }
-        return device;
     }
 
     /** The functions of the group. */
@@ -74,9 +87,14 @@ public final class IommuGroup {
         }
     }
 
-    /** The domain that translates for the group, or null when all its DMA is blocked. */
+    /** The page table that translates for the group, or null when all its DMA is blocked. */
     public @Nullable IommuDomain domain() {
         return domain;
+    }
+
+    /** What the group's devices are behind; null when all its DMA is blocked. */
+    public synchronized @Nullable Domain attached() {
+        return attached;
     }
 
     /**
@@ -84,8 +102,31 @@ public final class IommuGroup {
      * On return no DMA uses the old domain any more.
      *
      * @param next the new domain, or null to block all DMA
+     * @return 0; {@code -EINVAL} the domain is of another driver; what the driver answers. On an error nothing changes.
      */
-    public synchronized void setDomain(@Nullable IommuDomain next) {
+    public synchronized int setDomain(@Nullable Domain next) {
+        Domain old = attached;
+        if (old == next) {
+            return 0;
+        }
+        if (next != null && next.driver() != driver) {
+            return -Errno.EINVAL;
+        }
+        for (int i = 0; i < devices.size(); i++) {
+            int error = driver.attach(devices.get(i), next, old);
+            if (error != 0) {
+                while (--i >= 0) {
+                    driver.attach(devices.get(i), old, next);
+                }
+                return error;
+            }
+        }
+        attached = next;
+        translateWith(next == null ? null : next.paging());
+        return 0;
+    }
+
+    private void translateWith(@Nullable IommuDomain next) {
         IommuDomain old = domain;
         if (old == next) {
             return;

@@ -7,18 +7,21 @@ import dev.alcove.sys.Linux;
 import org.jspecify.annotations.Nullable;
 
 /**
- * The radix tree of a domain: four levels of 512 entries; leaves at level 0 (4 KiB), 1 (2 MiB) and 2 (1 GiB). A leaf
- * entry is the frame number shifted left by 12, and the rights. A table that becomes empty is freed. Not thread safe.
+ * The radix tree of a domain, with 512 entries in each table. A leaf is the address of its first byte and flags in the
+ * bits below the smallest page: rights, whether it is dirty, and how many entries side by side (a power of two, all of
+ * them the same but for the dirty flag) are one page. A table that becomes empty is freed. Not thread safe.
  */
 final class PageTable {
-    private static final int BITS = 9;
+    private static final int BITS = PageFormat.LEVEL_BITS;
     private static final int FANOUT = 1 << BITS;
-    private static final int ROOT_LEVEL = 3;
-    private static final int TOP_LEAF_LEVEL = 2;
+    private static final int RIGHTS = IommuDomain.READ | IommuDomain.WRITE;
+    private static final int DIRTY = 4;
+    private static final int SPAN_SHIFT = 3;
+    private static final int SPAN_MASK = 0xf;
 
-    /** Receives one leaf entry. */
+    /** Receives one page. */
     interface Leaf {
-        void accept(long page, long pfn, long pages, int rights);
+        void accept(long iova, long address, long length, int rights);
     }
 
     private static final class Node {
@@ -36,52 +39,59 @@ final class PageTable {
     }
 
     private final Allocator allocator;
-    private final Node root = new Node(ROOT_LEVEL);
-    private long mappedPages;
+    private final int pageShift;
+    private final int rootLevel;
+    private final long pageSizes;
+    private final Node root;
+    private long mappedBytes;
 
-    PageTable(Allocator allocator) {
+    PageTable(Allocator allocator, PageFormat format) {
         this.allocator = allocator;
+        this.pageShift = format.pageShift();
+        this.rootLevel = format.levels() - 1;
+        this.pageSizes = format.pageSizes();
+        this.root = new Node(rootLevel);
     }
 
-    long mappedPages() {
-        return mappedPages;
+    long mappedBytes() {
+        return mappedBytes;
     }
 
     /** All or nothing. */
-    int map(long page, long pfn, long pages, int rights, boolean large) {
-        long done = 0;
-        while (done < pages) {
-            int level = large ? leafLevel(page + done | pfn + done, pages - done) : 0;
-            int error = insert(page + done, level, (pfn + done) << Linux.PAGE_SHIFT | rights);
+    int map(long iova, long address, long length, int rights, boolean large) {
+        long allowed = large ? pageSizes : pageSizes & ((Linux.PAGE_SIZE << 1) - 1);
+        for (long done = 0; done < length; ) {
+            long size = pageSize(allowed, (iova + done) | (address + done), length - done);
+            int error = size == 0 ? -Errno.EINVAL : insert(iova + done, size, (address + done) | rights);
             if (error != 0) {
-                unmap(page, done, null);
+                unmap(iova, done, null);
                 return error;
             }
-            done += pagesAt(level);
+            done += size;
         }
         return 0;
     }
 
-    private static int leafLevel(long alignment, long pages) {
-        for (int level = TOP_LEAF_LEVEL; level > 0; level--) {
-            if ((alignment & pagesAt(level) - 1) == 0 && pages >= pagesAt(level)) {
-                return level;
-            }
-        }
-        return 0;
+    /** The largest page that is aligned and fits, 0 when none does. */
+    private static long pageSize(long sizes, long alignment, long length) {
+        long aligned = sizes & ((Long.lowestOneBit(alignment) << 1) - 1);
+        return Long.highestOneBit(aligned & ((Long.highestOneBit(length) << 1) - 1));
     }
 
-    private int insert(long page, int leafLevel, long entry) {
+    private int insert(long iova, long size, long entry) {
+        int order = Long.numberOfTrailingZeros(size) - pageShift;
+        int leafLevel = Math.min(order / BITS, rootLevel);
+        int span = order - leafLevel * BITS;
         Node node = root;
-        for (int level = ROOT_LEVEL; level > leafLevel; level--) {
-            int index = index(page, level);
+        for (int level = rootLevel; level > leafLevel; level--) {
+            int index = index(iova, level);
             if (node.leaves[index] != 0) {
                 return -Errno.EADDRINUSE;
             }
             Node child = node.child(index);
             if (child == null) {
                 if (!allocator.charge("iommu page table")) {
-                    removeEmptyTables(root, ROOT_LEVEL, page);
+                    removeEmptyTables(root, rootLevel, iova);
                     return -Errno.ENOMEM;
                 }
                 child = new Node(level - 1);
@@ -90,46 +100,52 @@ final class PageTable {
             }
             node = child;
         }
-        int index = index(page, leafLevel);
-        if (node.leaves[index] != 0 || node.child(index) != null) {
-            return -Errno.EADDRINUSE;
+        int index = index(iova, leafLevel);
+        int end = index + (1 << span);
+        for (int i = index; i < end; i++) {
+            if (node.leaves[i] != 0 || node.child(i) != null) {
+                return -Errno.EADDRINUSE;
+            }
         }
-        node.leaves[index] = entry;
-        node.used++;
-        mappedPages += pagesAt(leafLevel);
+        for (int i = index; i < end; i++) {
+            node.leaves[i] = entry | ((long) span << SPAN_SHIFT);
+        }
+        node.used += end - index;
+        mappedBytes += size;
         return 0;
     }
 
-    /** Passes over holes; stops before a large entry that the range covers only in part. Answers the pages unmapped. */
-    long unmap(long page, long pages, @Nullable PfnSink removed) {
-        long before = mappedPages;
-        if (pages > 0) {
-            unmapIn(root, ROOT_LEVEL, 0, page, page + pages, removed);
+    /** Passes over holes; stops before a large entry that the range covers only in part. Answers the bytes unmapped. */
+    long unmap(long iova, long length, @Nullable UnmapSink removed) {
+        long before = mappedBytes;
+        if (length > 0) {
+            unmapIn(root, rootLevel, 0, iova, iova + length, removed);
         }
-        return before - mappedPages;
+        return before - mappedBytes;
     }
 
     /** Whether the caller may go on behind this table. */
-    private boolean unmapIn(Node node, int level, long base, long from, long to, @Nullable PfnSink removed) {
-        long size = pagesAt(level);
-        int first = from <= base ? 0 : (int) ((from - base) / size);
-        for (int index = first; index < FANOUT; index++) {
-            long start = base + index * size;
+    private boolean unmapIn(Node node, int level, long base, long from, long to, @Nullable UnmapSink removed) {
+        int shift = pageShift + level * BITS;
+        for (int index = from <= base ? 0 : (int) ((from - base) >>> shift); index < FANOUT; index++) {
+            long start = base + ((long) index << shift);
             if (start >= to) {
                 return true;
             }
             long entry = node.leaves[index];
             Node child = node.child(index);
             if (entry != 0) {
-                if (start < from || start + size > to) {
+                int span = spanOf(entry);
+                long size = 1L << (shift + span);
+                if (start < from || (start & (size - 1)) != 0 || start + size > to) {
                     return false;
                 }
-                node.leaves[index] = 0;
-                node.used--;
-                mappedPages -= size;
+                clear(node, index, 1 << span);
+                mappedBytes -= size;
                 if (removed != null) {
-                    removed.accept(start << Linux.PAGE_SHIFT, entry >>> Linux.PAGE_SHIFT, size);
+                    removed.accept(start, addressOf(entry), size);
                 }
+                index += (1 << span) - 1;
             } else if (child != null) {
                 boolean goOn = unmapIn(child, level - 1, start, from, to, removed);
                 if (child.used == 0) {
@@ -144,27 +160,35 @@ final class PageTable {
         return true;
     }
 
-    private static void removeEmptyTables(Node node, int level, long page) {
-        int index = index(page, level);
+    private static void clear(Node node, int index, int count) {
+        for (int i = index; i < index + count; i++) {
+            node.leaves[i] = 0;
+        }
+        node.used -= count;
+    }
+
+    private void removeEmptyTables(Node node, int level, long iova) {
+        int index = index(iova, level);
         Node child = node.child(index);
         if (child == null) {
             return;
         }
-        removeEmptyTables(child, level - 1, page);
+        removeEmptyTables(child, level - 1, iova);
         if (child.used == 0) {
             setChild(node, index, null);
             node.used--;
         }
     }
 
-    /** The frame and rights of one page, also inside a large entry; 0 when nothing is mapped. */
-    long walk(long page) {
+    /** The address behind an IOVA (both of the smallest page) with its rights; 0 when nothing is mapped. */
+    long walk(long iova) {
         Node node = root;
-        for (int level = ROOT_LEVEL; ; level--) {
-            int index = index(page, level);
+        for (int level = rootLevel; ; level--) {
+            int index = index(iova, level);
             long entry = node.leaves[index];
             if (entry != 0) {
-                return entry + ((page & pagesAt(level) - 1) << Linux.PAGE_SHIFT);
+                long inPage = (1L << (pageShift + level * BITS + spanOf(entry))) - 1;
+                return (addressOf(entry) + (iova & inPage & -(1L << pageShift))) | (entry & RIGHTS);
             }
             Node child = node.child(index);
             if (child == null) {
@@ -174,13 +198,14 @@ final class PageTable {
         }
     }
 
-    /** Pages of the entry that maps a page, 0 when nothing is mapped. */
-    long entryPages(long page) {
+    /** Bytes of the page that maps an IOVA, 0 when nothing is mapped. */
+    long pageSizeAt(long iova) {
         Node node = root;
-        for (int level = ROOT_LEVEL; ; level--) {
-            int index = index(page, level);
-            if (node.leaves[index] != 0) {
-                return pagesAt(level);
+        for (int level = rootLevel; ; level--) {
+            int index = index(iova, level);
+            long entry = node.leaves[index];
+            if (entry != 0) {
+                return 1L << (pageShift + level * BITS + spanOf(entry));
             }
             Node child = node.child(index);
             if (child == null) {
@@ -188,24 +213,90 @@ final class PageTable {
             }
             node = child;
         }
+    }
+
+    /** Sets the dirty flag of one entry of a page; whether anything is mapped there. */
+    boolean markDirty(long iova) {
+        Node node = root;
+        for (int level = rootLevel; ; level--) {
+            int index = index(iova, level);
+            if (node.leaves[index] != 0) {
+                node.leaves[index] |= DIRTY;
+                return true;
+            }
+            Node child = node.child(index);
+            if (child == null) {
+                return false;
+            }
+            node = child;
+        }
+    }
+
+    /** Tells the parts of dirty pages that lie in a range, and makes the pages clean if asked to. */
+    void readDirty(long iova, long length, boolean clear, DirtySink sink) {
+        readDirtyIn(root, rootLevel, 0, iova, iova + length, clear, sink);
+    }
+
+    private void readDirtyIn(Node node, int level, long base, long from, long to, boolean clear, DirtySink sink) {
+        int shift = pageShift + level * BITS;
+        for (int index = from <= base ? 0 : (int) ((from - base) >>> shift); index < FANOUT; index++) {
+            long start = base + ((long) index << shift);
+            if (start >= to) {
+                return;
+            }
+            long entry = node.leaves[index];
+            Node child = node.child(index);
+            if (entry != 0) {
+                int first = index & -(1 << spanOf(entry));
+                int end = first + (1 << spanOf(entry));
+                if (takeDirty(node, first, end, clear)) {
+                    long at = Math.max(start, from);
+                    sink.accept(at, Math.min(to, base + ((long) end << shift)) - at);
+                }
+                index = end - 1;
+            } else if (child != null) {
+                readDirtyIn(child, level - 1, start, from, to, clear, sink);
+            }
+        }
+    }
+
+    private static boolean takeDirty(Node node, int first, int end, boolean clear) {
+        boolean dirty = false;
+        for (int i = first; i < end; i++) {
+            dirty |= (node.leaves[i] & DIRTY) != 0;
+            if (clear) {
+                node.leaves[i] &= ~DIRTY;
+            }
+        }
+        return dirty;
     }
 
     void forEach(Leaf leaf) {
-        forEachIn(root, ROOT_LEVEL, 0, leaf);
+        forEachIn(root, rootLevel, 0, leaf);
     }
 
-    private static void forEachIn(Node node, int level, long base, Leaf leaf) {
+    private void forEachIn(Node node, int level, long base, Leaf leaf) {
+        int shift = pageShift + level * BITS;
         for (int index = 0; index < FANOUT; index++) {
-            long start = base + index * pagesAt(level);
+            long start = base + ((long) index << shift);
             long entry = node.leaves[index];
             Node child = node.child(index);
             if (entry != 0) {
-                int rights = (int) entry & Linux.PAGE_SIZE - 1;
-                leaf.accept(start, entry >>> Linux.PAGE_SHIFT, pagesAt(level), rights);
+                leaf.accept(start, addressOf(entry), 1L << (shift + spanOf(entry)), (int) entry & RIGHTS);
+                index += (1 << spanOf(entry)) - 1;
             } else if (child != null) {
                 forEachIn(child, level - 1, start, leaf);
             }
         }
+    }
+
+    private long addressOf(long entry) {
+        return entry & -(1L << pageShift);
+    }
+
+    /** The binary logarithm of the entries that are one page. */
+    private static int spanOf(long entry) {
+        return ((int) entry >>> SPAN_SHIFT) & SPAN_MASK;
     }
 
     private static void setChild(Node node, int index, @Nullable Node child) {
@@ -215,11 +306,7 @@ final class PageTable {
         node.children[index] = child;
     }
 
-    private static int index(long page, int level) {
-        return (int) (page >>> (level * BITS)) & (FANOUT - 1);
-    }
-
-    private static long pagesAt(int level) {
-        return 1L << (level * BITS);
+    private int index(long iova, int level) {
+        return (int) (iova >>> (pageShift + level * BITS)) & (FANOUT - 1);
     }
 }

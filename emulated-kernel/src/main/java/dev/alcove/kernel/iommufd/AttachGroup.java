@@ -30,6 +30,9 @@ final class AttachGroup {
         }
     }
 
+    /** Devices of the context in the group; under the lock of {@link DeviceBinding}. */
+    int bound;
+
     private final IommuGroup group;
     private final ObjectTable objects;
     private final Map<Integer, Attachment> attachments = new HashMap<>();
@@ -44,7 +47,7 @@ final class AttachGroup {
      *
      * @return 0; {@code -EBUSY} it is attached already; {@code -EINVAL} the group is on another page table, or this one
      *     was not made for PASIDs and has to do with them; {@code -EADDRINUSE}; {@code -ENODEV} the page table wants page
-     *     requests, which no device here makes
+     *     requests, which the device does not make; what the driver answers
      */
     synchronized int attach(BoundDevice device, int pasid, Hwpt next) {
         Attachment attachment = attachments.get(pasid);
@@ -60,6 +63,9 @@ final class AttachGroup {
         }
         if (attachment == null) {
             error = check(pasid, next);
+            if (error == 0 && pasid == NO_PASID) {
+                error = group.setDomain(next.domain);
+            }
             if (error != 0) {
                 if (pasid == NO_PASID) {
                     next.ioas.table.unreserve(device.device);
@@ -68,9 +74,6 @@ final class AttachGroup {
             }
             attachment = new Attachment(next);
             attachments.put(pasid, attachment);
-            if (pasid == NO_PASID) {
-                group.setDomain(next.domain);
-            }
         }
         attachment.devices.add(device);
         objects.use(next, 1);
@@ -81,10 +84,14 @@ final class AttachGroup {
     private int check(int pasid, Hwpt next) {
         if (pasid == NO_PASID) {
             boolean others = attachments.keySet().stream().anyMatch(other -> other != NO_PASID);
-            return !next.pasid && others ? -Errno.EINVAL : next.faults != null ? -Errno.ENODEV : 0;
+            return !next.pasid && others ? -Errno.EINVAL : next.faults != null && !pageRequests() ? -Errno.ENODEV : 0;
         }
         Attachment plain = attachments.get(NO_PASID);
         return !next.pasid || (plain != null && !plain.hwpt.pasid) ? -Errno.EINVAL : 0;
+    }
+
+    private boolean pageRequests() {
+        return group.devices().stream().allMatch(device -> group.driver().pageRequests(device));
     }
 
     /** The page table that a group left: {@link #release} it when no lock is held. */
@@ -112,6 +119,9 @@ final class AttachGroup {
             return error;
         }
         error = check(pasid, next);
+        if (error == 0 && pasid == NO_PASID) {
+            error = group.setDomain(next.domain);
+        }
         if (error != 0) {
             if (pasid == NO_PASID) {
                 // Linux 7.2 does so even where both page tables carry the same address space, which then lacks them.
@@ -119,11 +129,8 @@ final class AttachGroup {
             }
             return error;
         }
-        if (pasid == NO_PASID) {
-            group.setDomain(next.domain);
-            if (old.ioas != next.ioas) {
-                unreserveAll(attachment, old);
-            }
+        if (pasid == NO_PASID && old.ioas != next.ioas) {
+            unreserveAll(attachment, old);
         }
         attachment.hwpt = next;
         left.hwpt = old;

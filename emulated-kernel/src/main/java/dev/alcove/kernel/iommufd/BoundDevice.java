@@ -8,14 +8,18 @@ final class BoundDevice extends IommufdObject {
     final IommuDevice device;
     final AttachGroup group;
 
-    BoundDevice(int id, IommuDevice device, AttachGroup group) {
+    /** Whether the device keeps the context alive. */
+    final boolean keepsContext;
+
+    BoundDevice(int id, IommuDevice device, AttachGroup group, boolean keepsContext) {
         super(id);
         this.device = device;
         this.group = group;
+        this.keepsContext = keepsContext;
     }
 
     @Override
-    void destroy() {
+    protected void destroy() {
         device.group().releaseDmaOwner();
     }
 }

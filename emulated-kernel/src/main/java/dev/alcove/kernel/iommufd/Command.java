@@ -10,7 +10,7 @@ import java.lang.foreign.MemorySegment;
  * @param address of the caller's struct
  * @param userSize the length the caller gave
  */
-record Command(Task task, long address, int userSize, MemorySegment struct) {
+public record Command(Task task, long address, int userSize, MemorySegment struct) {
     /**
      * Copies the caller's struct in ({@code copy_struct_from_user}): fields that it does not know are zero, fields that
      * the kernel does not know must be.
@@ -25,13 +25,13 @@ record Command(Task task, long address, int userSize, MemorySegment struct) {
     }
 
     /** Copies the struct back, no more of it than the caller knows; 0 or {@code -EFAULT}. */
-    long respond() {
+    public long respond() {
         long known = Math.min(struct.byteSize(), Integer.toUnsignedLong(userSize));
         return task.memory().copyOut(address, struct.asSlice(0, known));
     }
 
     /** Zeroed kernel memory in which every field of a struct is aligned. */
-    static MemorySegment zeroes(long size) {
+    public static MemorySegment zeroes(long size) {
         return MemorySegment.ofArray(new long[(int) ((size + 7) >>> 3)]).asSlice(0, size);
     }
 }

@@ -1,13 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 package dev.alcove.kernel.iommufd;
 
+import dev.alcove.kernel.iommu.DomainOutcome;
 import dev.alcove.kernel.iommu.IommuDevice;
-import dev.alcove.kernel.iommu.IommuDomain;
 import dev.alcove.kernel.iommu.IommuGroup;
 import dev.alcove.sys.Errno;
 import java.util.HashMap;
 import java.util.Map;
-import org.jspecify.annotations.Nullable;
 
 /**
  * The devices of a context and what they are attached to. Lock: the monitor, for the map of groups only.
@@ -22,11 +21,12 @@ final class DeviceBinding {
         this.objects = context.objects();
     }
 
-    long bind(IommuDevice device) {
-        if (!device.cacheCoherent()) {
+    /** @param keepsContext whether the device keeps the context alive while it is bound */
+    long bind(IommuDevice device, boolean keepsContext) {
+        if (!device.driver().cacheCoherent(device)) {
             return -Errno.EINVAL;
         }
-        if (!device.isolatedMsi()) {
+        if (!device.driver().isolatedMsi(device)) {
             return -Errno.EPERM;
         }
         int error = device.group().claimDmaOwner(context);
@@ -38,15 +38,26 @@ final class DeviceBinding {
             device.group().releaseDmaOwner();
             return id;
         }
-        BoundDevice bound = new BoundDevice(id, device, group(device.group()));
+        BoundDevice bound = new BoundDevice(id, device, group(device.group()), keepsContext);
         bound.users = 1;
         objects.add(bound);
-        context.get();
+        if (keepsContext) {
+            context.get();
+        }
         return id;
     }
 
     private synchronized AttachGroup group(IommuGroup group) {
-        return groups.computeIfAbsent(group, key -> new AttachGroup(key, objects));
+        AttachGroup attachGroup = groups.computeIfAbsent(group, key -> new AttachGroup(key, objects));
+        attachGroup.bound++;
+        return attachGroup;
+    }
+
+    /** A group may come and go with its device. */
+    private synchronized void release(AttachGroup group) {
+        if (--group.bound == 0) {
+            groups.values().remove(group);
+        }
     }
 
     void unbind(int id) {
@@ -55,7 +66,10 @@ final class DeviceBinding {
             return;
         }
         objects.putAndTryDestroy(device, 2);
-        context.put();
+        if (device.keepsContext) {
+            context.put();
+        }
+        release(device.group);
     }
 
     void detach(int id, int pasid) {
@@ -89,8 +103,7 @@ final class DeviceBinding {
                 case null -> -Errno.ENOENT;
                 case Hwpt hwpt -> change.to(hwpt);
                 case Ioas ioas -> attachTo(ioas, change);
-                case BoundDevice other -> -Errno.EINVAL;
-                case FaultQueue other -> -Errno.EINVAL;
+                default -> -Errno.EINVAL;
             };
         } finally {
             if (target != null) {
@@ -125,11 +138,16 @@ final class DeviceBinding {
         if (id < 0) {
             return id;
         }
-        Hwpt hwpt = allocate(id, ioas, true, false);
-        if (hwpt == null) {
-            objects.cancel(id);
-            return -Errno.ENOMEM;
+        IommuDevice device = change.device.device;
+        Hwpt hwpt;
+        switch (device.driver().allocatePaging(device, 0, null)) {
+            case DomainOutcome.Refused refused -> {
+                objects.cancel(id);
+                return -refused.errno();
+            }
+            case DomainOutcome.Made made -> hwpt = new Hwpt(id, objects, ioas, made.domain(), true, false);
         }
+        hwpt.join();
         long answer = fillAndAttach(hwpt, change);
         if (answer < 0) {
             hwpt.destroy();
@@ -157,21 +175,5 @@ final class DeviceBinding {
         }
         change.device.group.detach(change.device, change.pasid);
         return error;
-    }
-
-    /**
-     * A page table for an address space, listed there, not yet filled nor visible. The caller holds the address space's
-     * mutex and a reserved id.
-     *
-     * @return null when there is no memory
-     */
-    @Nullable Hwpt allocate(int id, Ioas ioas, boolean auto, boolean pasid) {
-        if (!context.module().allocator().charge("iommu domain")) {
-            return null;
-        }
-        IommuDomain domain = context.module().iommu().newDomain();
-        Hwpt hwpt = new Hwpt(id, objects, ioas, domain, auto, pasid);
-        hwpt.join();
-        return hwpt;
     }
 }

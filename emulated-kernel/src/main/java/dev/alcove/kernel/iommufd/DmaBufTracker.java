@@ -2,7 +2,6 @@
 package dev.alcove.kernel.iommufd;
 
 import dev.alcove.kernel.iommu.IommuDomain;
-import dev.alcove.sys.Linux;
 import java.util.ArrayList;
 import java.util.HashMap;
 import java.util.List;
@@ -49,6 +48,6 @@ final class DmaBufTracker {
     }
 
     private static void unmap(IopArea area, IommuDomain domain) {
-        domain.unmap(area.iova, area.length() >>> Linux.PAGE_SHIFT, null);
+        domain.unmap(area.iova, area.length(), null);
     }
 }

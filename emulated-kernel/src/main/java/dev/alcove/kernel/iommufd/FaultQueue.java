@@ -21,7 +21,7 @@ final class FaultQueue extends IommufdObject {
     }
 
     @Override
-    void destroy() {}
+    protected void destroy() {}
 
     /** A file for the queue: a user of it, and of the context, until it is closed. */
     OpenFile open(IommufdContext context) {

@@ -36,7 +36,7 @@ final class Hwpt extends IommufdObject {
     }
 
     @Override
-    void destroy() {
+    protected void destroy() {
         ioas.mutex.lock();
         try {
             ioas.hwpts.remove(this);

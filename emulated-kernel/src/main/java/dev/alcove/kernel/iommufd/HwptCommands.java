@@ -3,12 +3,14 @@ package dev.alcove.kernel.iommufd;
 
 import dev.alcove.bindings.iommufd.iommu_fault_alloc;
 import dev.alcove.bindings.iommufd.iommu_hw_info;
-import dev.alcove.bindings.iommufd.iommu_hw_info_vtd;
 import dev.alcove.bindings.iommufd.iommu_hwpt_alloc;
 import dev.alcove.bindings.iommufd.iommu_hwpt_get_dirty_bitmap;
 import dev.alcove.bindings.iommufd.iommu_hwpt_invalidate;
 import dev.alcove.bindings.iommufd.iommu_hwpt_set_dirty_tracking;
-import dev.alcove.kernel.iommu.Iommu;
+import dev.alcove.kernel.iommu.DomainOutcome;
+import dev.alcove.kernel.iommu.HwInfo;
+import dev.alcove.kernel.iommu.IommuDevice;
+import dev.alcove.kernel.iommu.UserData;
 import dev.alcove.sys.Errno;
 import dev.alcove.sys.Linux;
 import java.lang.foreign.MemorySegment;
@@ -20,12 +22,8 @@ final class HwptCommands {
     private static final int FAULT_ID_VALID = 4;
     private static final int PASID = 8;
 
-    private static final int HW_INFO_TYPE_VTD = 1;
     private static final int HW_INFO_FLAG_INPUT_TYPE = 1;
     private static final int ATS_NOT_SUPPORTED = 8;
-
-    /** Linux reports this erratum for every VT-d. */
-    private static final int ERRATA_772415_SPR17 = 1;
 
     private static final int MAX_INVALIDATE_ENTRIES = 1 << 19;
 
@@ -50,8 +48,7 @@ final class HwptCommands {
                 case null -> -Errno.EINVAL;
                 case Ioas ioas -> allocPaging(context, command, device, ioas);
                 case Hwpt hwpt -> allocNested(struct);
-                case BoundDevice other -> -Errno.EINVAL;
-                case FaultQueue other -> -Errno.EINVAL;
+                default -> -Errno.EINVAL;
             };
         } finally {
             if (parent != null) {
@@ -74,12 +71,19 @@ final class HwptCommands {
         if (context.module().profile().atLeast(6, 15)) {
             known |= FAULT_ID_VALID | PASID;
         }
+        IommuDevice behind = device.device;
         if ((flags & ~known) != 0
-                || (flags & NEST_PARENT) != 0
-                || ((flags & DIRTY_TRACKING) != 0 && !device.device.dirtyTracking())
-                || iommu_hwpt_alloc.data_len(struct) != 0) {
+                || ((flags & DIRTY_TRACKING) != 0 && !behind.driver().dirtyTracking(behind))
+                || ((flags & FAULT_ID_VALID) != 0 && (flags & NEST_PARENT) != 0)) {
             return -Errno.EOPNOTSUPP;
         }
+        UserData data = iommu_hwpt_alloc.data_len(struct) == 0
+                ? null
+                : new UserData(
+                        command.task().memory(),
+                        iommu_hwpt_alloc.data_type(struct),
+                        iommu_hwpt_alloc.data_uptr(struct),
+                        iommu_hwpt_alloc.data_len(struct));
         ObjectTable objects = context.objects();
         int id = objects.reserve();
         if (id < 0) {
@@ -87,11 +91,16 @@ final class HwptCommands {
         }
         ioas.mutex.lock();
         try {
-            Hwpt hwpt = context.newHwpt(id, ioas, (flags & PASID) != 0);
-            if (hwpt == null) {
-                objects.cancel(id);
-                return -Errno.ENOMEM;
+            Hwpt hwpt;
+            switch (behind.driver().allocatePaging(behind, flags & ~FAULT_ID_VALID, data)) {
+                case DomainOutcome.Refused refused -> {
+                    objects.cancel(id);
+                    return -refused.errno();
+                }
+                case DomainOutcome.Made made ->
+                    hwpt = new Hwpt(id, objects, ioas, made.domain(), false, (flags & PASID) != 0);
             }
+            hwpt.join();
             iommu_hwpt_alloc.out_hwpt_id(struct, id);
             long error = ioas.table.addDomain(hwpt.domain);
             if (error == 0 && (flags & FAULT_ID_VALID) != 0) {
@@ -135,21 +144,19 @@ final class HwptCommands {
         if (device == null) {
             return -Errno.ENOENT;
         }
+        HwInfo info = device.device.driver().hwInfo(device.device, type);
+        int pasidBits = device.device.driver().pasidBits(device.device);
         context.objects().put(device);
-        if (type != 0 && type != HW_INFO_TYPE_VTD) {
+        if (info == null) {
             return -Errno.EOPNOTSUPP;
         }
-        MemorySegment data = Command.zeroes(iommu_hw_info_vtd.sizeof());
-        iommu_hw_info_vtd.flags(data, context.module().profile().atLeast(6, 7) ? ERRATA_772415_SPR17 : 0);
-        iommu_hw_info_vtd.cap_reg(data, Iommu.CAPABILITIES);
-        iommu_hw_info_vtd.ecap_reg(data, Iommu.EXTENDED_CAPABILITIES);
-        long error = copyData(command, iommu_hw_info.data_uptr(struct), iommu_hw_info.data_len(struct), data);
+        long error = copyData(command, iommu_hw_info.data_uptr(struct), iommu_hw_info.data_len(struct), info.data());
         if (error != 0) {
             return error;
         }
-        iommu_hw_info.data_len(struct, (int) data.byteSize());
-        iommu_hw_info.out_data_type(struct, HW_INFO_TYPE_VTD);
-        iommu_hw_info.out_max_pasid_log2(struct, (byte) 0);
+        iommu_hw_info.data_len(struct, (int) info.data().byteSize());
+        iommu_hw_info.out_data_type(struct, info.type());
+        iommu_hw_info.out_max_pasid_log2(struct, (byte) pasidBits);
         iommu_hw_info.out_capabilities(struct, context.module().profile().atLeast(7, 0) ? ATS_NOT_SUPPORTED : 0);
         return command.respond();
     }

@@ -302,11 +302,17 @@ final class IoPageTable {
     int addDomain(IommuDomain domain) {
         lockAll();
         try {
-            long needed = Math.max(alignment, Long.lowestOneBit(IommuDomain.PAGE_SIZES));
+            long needed = Math.max(alignment, domain.format().smallestPage());
+            if (needed > Linux.PAGE_SIZE) {
+                return -Errno.EINVAL;
+            }
             if (needed != alignment && !fits(needed)) {
                 return -Errno.EADDRINUSE;
             }
-            int error = reserve(IommuDomain.LAST_IOVA + 1, -1, domain);
+            int error = domain.format().first() == 0 ? 0 : reserve(0, domain.format().first() - 1, domain);
+            if (error == 0 && domain.format().last() != -1) {
+                error = reserve(domain.format().last() + 1, -1, domain);
+            }
             if (error == 0) {
                 error = allocator.charge("iommufd domain") ? fillDomain(domain) : -Errno.ENOMEM;
             }
@@ -376,7 +382,10 @@ final class IoPageTable {
     }
 
     private void updateAlignment() {
-        alignment = !largePages || !domains.isEmpty() ? Linux.PAGE_SIZE : 1;
+        alignment = largePages ? 1 : Linux.PAGE_SIZE;
+        for (IommuDomain domain : domains) {
+            alignment = Math.max(alignment, domain.format().smallestPage());
+        }
     }
 
     /** {@code -EINVAL} when domains have areas already, {@code -EADDRINUSE} when areas are not page aligned. */
@@ -427,7 +436,14 @@ final class IoPageTable {
     long pageSizes() {
         domainsLock.readLock().lock();
         try {
-            return domains.isEmpty() ? -Linux.PAGE_SIZE : IommuDomain.PAGE_SIZES;
+            long sizes = -1;
+            for (IommuDomain domain : domains) {
+                sizes &= domain.format().pageSizes();
+            }
+            if ((sizes & (Linux.PAGE_SIZE - 1)) != 0) {
+                sizes = (sizes & -Linux.PAGE_SIZE) | Linux.PAGE_SIZE;
+            }
+            return sizes;
         } finally {
             domainsLock.readLock().unlock();
         }
@@ -456,6 +472,16 @@ final class IoPageTable {
     /** Undoes all reservations of a device. */
     void unreserve(IommuDevice device) {
         withIovaLock(() -> reserved.removeOwner(device));
+    }
+
+    /** Keeps a range free of areas for good: 0, {@code -EADDRINUSE} or {@code -ENOMEM}. */
+    int reserve(long first, long last) {
+        iovaLock.writeLock().lock();
+        try {
+            return reserve(first, last, this);
+        } finally {
+            iovaLock.writeLock().unlock();
+        }
     }
 
     private int reserve(long first, long last, Object owner) {

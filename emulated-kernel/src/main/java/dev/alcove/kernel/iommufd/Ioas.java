@@ -22,7 +22,7 @@ final class Ioas extends IommufdObject {
     }
 
     @Override
-    void destroy() {
+    protected void destroy() {
         context.forgetCompat(this);
         table.unmap(0, -1, new long[1]);
     }

@@ -12,10 +12,15 @@ import dev.alcove.sys.Errno;
 import dev.alcove.sys.Linux;
 import java.util.ArrayList;
 import java.util.List;
+import org.jspecify.annotations.Nullable;
 
 /** The iommufd module of a kernel: opens /dev/iommu, and knows what is open. Thread safe. */
 public final class Iommufd implements Subsystem {
     private static final String PATH = "/dev/iommu";
+    private static final int DEFAULT_BATCH_LIMIT = 65536;
+
+    /** Bytes that Linux needs for one element of a batch. */
+    private static final int BATCH_ELEMENT = Long.BYTES + Integer.BYTES;
 
     private final KernelProfile profile;
     private final Allocator allocator;
@@ -23,6 +28,9 @@ public final class Iommufd implements Subsystem {
     private final Iommu iommu;
     private final Vfs vfs;
     private final List<IommufdContext> contexts = new ArrayList<>();
+    private final NativeCommands.@Nullable Entry[] added = new NativeCommands.Entry[0x100];
+    private volatile int lastCommand = NativeCommands.LAST;
+    private volatile int batchLimit = DEFAULT_BATCH_LIMIT;
 
     /** The module for one machine; adds /dev/iommu. */
     public Iommufd(KernelProfile profile, Allocator allocator, PhysicalMemory memory, Iommu iommu, Vfs vfs) {
@@ -63,11 +71,52 @@ public final class Iommufd implements Subsystem {
         }
     }
 
-    KernelProfile profile() {
+    /**
+     * Adds an ioctl that not every kernel has, before anybody has opened /dev/iommu.
+     *
+     * @param number of the ioctl, above those that every kernel has, to 0xff
+     * @param least bytes that the caller must give of its struct
+     * @param size bytes of its struct
+     */
+    public void addCommand(int number, int least, int size, CommandHandler handler) {
+        added[number] = new NativeCommands.Entry(least, size, 2, handler);
+        lastCommand = Math.max(lastCommand, number);
+    }
+
+    NativeCommands.@Nullable Entry addedCommand(int number) {
+        return added[number];
+    }
+
+    int lastCommand() {
+        return lastCommand;
+    }
+
+    /**
+     * Limits the temporary memory of a map or unmap, which takes as many steps as it has to.
+     *
+     * @param bytes 65536 unless set
+     * @return 0; {@code -EINVAL} not enough for one page
+     */
+    public int setBatchLimit(int bytes) {
+        if (Integer.compareUnsigned(bytes, BATCH_ELEMENT) < 0) {
+            return -Errno.EINVAL;
+        }
+        batchLimit = bytes;
+        return 0;
+    }
+
+    /** Pages that a map may look at in one step, at least one. */
+    int batch(int most) {
+        return Math.min(most, Integer.divideUnsigned(batchLimit, BATCH_ELEMENT));
+    }
+
+    /** The kernel's release. */
+    public KernelProfile profile() {
         return profile;
     }
 
-    Allocator allocator() {
+    /** Charged for objects. */
+    public Allocator allocator() {
         return allocator;
     }
 

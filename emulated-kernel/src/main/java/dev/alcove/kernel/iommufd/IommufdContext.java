@@ -41,7 +41,12 @@ public final class IommufdContext extends OpenFile {
      *     isolated MSI; {@code -EBUSY} when something else owns the group's DMA; {@code -ENOMEM}
      */
     public long bindDevice(IommuDevice device) {
-        return binding.bind(device);
+        return binding.bind(device, true);
+    }
+
+    /** As {@link #bindDevice}, of a device that an object of this context owns: it must not keep the context alive. */
+    public long bindOwnDevice(IommuDevice device) {
+        return binding.bind(device, false);
     }
 
     /**
@@ -114,7 +119,7 @@ public final class IommufdContext extends OpenFile {
     @Override
     public long ioctl(Task task, int request, long argument) {
         int number = request & 0xff;
-        if (number < NativeCommands.BASE || number > NativeCommands.LAST) {
+        if (number < NativeCommands.BASE || number > module.lastCommand()) {
             return new CompatCommands(this, task).execute(request, argument);
         }
         return NativeCommands.execute(this, task, request, argument);
@@ -153,13 +158,63 @@ public final class IommufdContext extends OpenFile {
         module.forget(this);
     }
 
-    /** As {@link DeviceBinding#allocate}, of a page table that its user made. */
-    @Nullable Hwpt newHwpt(int id, Ioas ioas, boolean pasid) {
-        return binding.allocate(id, ioas, false, pasid);
+    /** The module whose /dev/iommu this is an open file of. */
+    public Iommufd module() {
+        return module;
     }
 
-    Iommufd module() {
-        return module;
+    /** An id for a {@link KernelObject}, which nobody finds before {@link #add}; {@code -ENOMEM}. */
+    public int reserveId() {
+        return objects.reserve();
+    }
+
+    /** Gives an id back that {@link #reserveId} answered. */
+    public void cancelId(int id) {
+        objects.cancel(id);
+    }
+
+    /** Makes an object visible under the id it was made with. */
+    public void add(KernelObject object) {
+        objects.add(object);
+    }
+
+    /** Finds an object and becomes a user of it, until {@link #put}; null when the id is free or of another type. */
+    public <T extends IommufdObject> @Nullable T get(int id, Class<T> type) {
+        return objects.get(id, type);
+    }
+
+    /** Ends being a user of an object. */
+    public void put(IommufdObject object) {
+        objects.put(object);
+    }
+
+    /** The device behind an object id; null when there is none. */
+    public @Nullable IommuDevice device(int id) {
+        BoundDevice bound = objects.get(id, BoundDevice.class);
+        if (bound == null) {
+            return null;
+        }
+        objects.put(bound);
+        return bound.device;
+    }
+
+    /** The page table behind the id of a HWPT; null when there is none. */
+    public @Nullable IommuDomain pagingDomain(int id) {
+        Hwpt hwpt = objects.get(id, Hwpt.class);
+        if (hwpt == null) {
+            return null;
+        }
+        objects.put(hwpt);
+        return hwpt.domain;
+    }
+
+    /**
+     * Keeps a range of an address space free of areas for good.
+     *
+     * @return 0; {@code -ENOENT} no such address space; {@code -EADDRINUSE}, {@code -ENOMEM}
+     */
+    public long reserveRange(int ioasId, long first, long last) {
+        return IoasCommands.onIoas(this, ioasId, ioas -> ioas.table.reserve(first, last));
     }
 
     ObjectTable objects() {

@@ -2,7 +2,7 @@
 package dev.alcove.kernel.iommufd;
 
 /** Something with an id in a context. */
-abstract sealed class IommufdObject permits Ioas, Hwpt, BoundDevice, FaultQueue {
+public abstract sealed class IommufdObject permits Ioas, Hwpt, BoundDevice, FaultQueue, KernelObject {
     private final int id;
 
     /** Users besides the id itself; under the {@link ObjectTable}'s lock. */
@@ -12,10 +12,11 @@ abstract sealed class IommufdObject permits Ioas, Hwpt, BoundDevice, FaultQueue 
         this.id = id;
     }
 
-    final int id() {
+    /** Its id, from 1, unsigned. */
+    public final int id() {
         return id;
     }
 
     /** Called once, after the id is gone. Takes the object apart; cannot fail. */
-    abstract void destroy();
+    protected abstract void destroy();
 }

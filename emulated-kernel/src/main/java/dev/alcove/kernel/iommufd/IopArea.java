@@ -56,9 +56,20 @@ final class IopArea {
         return (startByte + length() - 1) >>> Linux.PAGE_SHIFT;
     }
 
-    /** The IOVA of a page; only with a domain, when everything is page aligned. */
+    /** The IOVA of a page's first byte that lies in the area. */
     long iovaOf(long index) {
-        return iova + ((index - firstIndex()) << Linux.PAGE_SHIFT);
+        long pages = index - firstIndex();
+        return pages == 0 ? iova : iova - pageOffset() + (pages << Linux.PAGE_SHIFT);
+    }
+
+    /** The IOVA behind a page's last byte that lies in the area. */
+    long endOf(long index) {
+        return index == lastIndex() ? last + 1 : iovaOf(index + 1);
+    }
+
+    /** Where the first byte of a page that lies in the area is in it. */
+    long offsetIn(long index) {
+        return index == firstIndex() ? pageOffset() : 0;
     }
 
     /** Offset in bytes of an IOVA in the pages. */

@@ -151,7 +151,7 @@ final class IopPages {
                 error = account.charge(fresh.pages());
             }
             if (error != 0) {
-                domains.forEach(domain -> domain.unmap(area.iova, area.length() >>> Linux.PAGE_SHIFT, null));
+                domains.forEach(domain -> domain.unmap(area.iova, area.length(), null));
                 fresh.forEach((index, pfn, pages) -> unpin(pfn, pages));
                 if (tracker != null) {
                     tracker.remove(area, domains);
@@ -203,8 +203,11 @@ final class IopPages {
 
     private static int mapRun(
             IopArea area, List<IommuDomain> domains, boolean large, long index, long pfn, long pages) {
+        long iova = area.iovaOf(index);
+        long address = (pfn << Linux.PAGE_SHIFT) + area.offsetIn(index);
+        long length = area.endOf(index + pages - 1) - iova;
         for (IommuDomain domain : domains) {
-            int error = domain.map(area.iovaOf(index), pfn, pages, area.rights, large);
+            int error = domain.map(iova, address, length, area.rights, large);
             if (error != 0) {
                 return error;
             }
@@ -215,11 +218,11 @@ final class IopPages {
     private static void readBack(IopArea holder, long index, int count, long[] frames) {
         IommuDomain storage = storageOf(holder);
         for (int i = 0; i < count; i++) {
-            long pfn = storage.frame(holder.iovaOf(index + i));
-            if (pfn < 0) {
+            long address = storage.address(holder.iovaOf(index + i));
+            if (address < 0) {
                 throw new AssertionError("the storage domain lost IOVA " + Long.toHexString(holder.iovaOf(index + i)));
             }
-            frames[i] = pfn;
+            frames[i] = address >>> Linux.PAGE_SHIFT;
         }
     }
 
@@ -239,18 +242,23 @@ final class IopPages {
                 tracker.unmap(area);
                 return;
             }
+            // A page that two steps would share must not be unpinned between them.
+            long step = area.pageOffset() == 0 ? UNMAP_STEP - 1 : -1;
             PfnRuns removed = new PfnRuns();
             for (long at = area.iova; ; ) {
-                long stepLast = Math.min(at | UNMAP_STEP - 1, area.last);
-                long pages = (stepLast - at + 1) >>> Linux.PAGE_SHIFT;
+                long stepLast = Long.compareUnsigned(at | step, area.last) < 0 ? (at | step) : area.last;
+                long length = stepLast - at + 1;
                 for (IommuDomain domain : domains) {
                     if (domain != storage) {
-                        domain.unmap(at, pages, null);
+                        domain.unmap(at, length, null);
                     }
                 }
                 removed.clear();
-                storage.unmap(at, pages, (iova, pfn, count) ->
-                        removed.add(area.startByteOf(iova) >>> Linux.PAGE_SHIFT, pfn, count));
+                storage.unmap(at, length, (iova, address, bytes) -> {
+                    long first = area.startByteOf(iova) >>> Linux.PAGE_SHIFT;
+                    long last = area.startByteOf(iova + bytes - 1) >>> Linux.PAGE_SHIFT;
+                    removed.add(first, address >>> Linux.PAGE_SHIFT, last - first + 1);
+                });
                 removed.forEach(this::unpinUnheld);
                 if (stepLast == area.last) {
                     return;
@@ -274,7 +282,7 @@ final class IopPages {
                 tracker.remove(area, List.of(domain));
             }
             if (!gone) {
-                domain.unmap(area.iova, area.length() >>> Linux.PAGE_SHIFT, null);
+                domain.unmap(area.iova, area.length(), null);
             }
         } finally {
             mutex.unlock();

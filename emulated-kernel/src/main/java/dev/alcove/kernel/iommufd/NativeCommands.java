@@ -19,11 +19,6 @@ final class NativeCommands {
     private static final int TYPE = ';' << 8;
     private static final int MAX_EVENT_QUEUE_DEPTH = 1 << 19;
 
-    /** Carries a command out. */
-    private interface Handler {
-        long execute(IommufdContext context, Command command);
-    }
-
     /**
      * One ioctl.
      *
@@ -31,7 +26,7 @@ final class NativeCommands {
      * @param size bytes that this kernel knows
      * @param minor the 6.x release that brought it
      */
-    private record Entry(int least, int size, int minor, Handler handler) {}
+    record Entry(int least, int size, int minor, CommandHandler handler) {}
 
     /** By number, from {@link #BASE}. */
     private static final @Nullable Entry[] ENTRIES = {
@@ -70,7 +65,7 @@ final class NativeCommands {
             return error;
         }
         int number = request & 0xff;
-        Entry entry = ENTRIES[number - BASE];
+        Entry entry = number <= LAST ? ENTRIES[number - BASE] : context.module().addedCommand(number);
         if (entry == null
                 || request != (TYPE | number)
                 || !context.module().profile().atLeast(6, entry.minor())) {

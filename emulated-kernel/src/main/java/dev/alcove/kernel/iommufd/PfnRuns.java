@@ -16,8 +16,14 @@ final class PfnRuns {
     private int used;
     private long pages;
 
-    /** Adds pages behind the last ones. */
+    /** Adds pages behind the last ones; the first of them may be the last one again. */
     void add(long index, long pfn, long count) {
+        if (used > 0 && index < words[used - 3] + words[used - 1]) {
+            if (count > 1) {
+                add(index + 1, pfn + 1, count - 1);
+            }
+            return;
+        }
         pages += count;
         if (used > 0) {
             long length = words[used - 1];

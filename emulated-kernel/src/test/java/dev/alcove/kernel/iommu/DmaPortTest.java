@@ -64,8 +64,8 @@ final class DmaPortTest {
         long low = memory.allocate(1);
         long high = memory.allocate(1);
         IommuDomain domain = iommu.newDomain();
-        assertEquals(0, domain.map(0x10000, high, 1, READ_WRITE, true));
-        assertEquals(0, domain.map(0x11000, low, 1, READ_WRITE, true));
+        assertEquals(0, domain.map(0x10000, high << 12, PAGE, READ_WRITE, true));
+        assertEquals(0, domain.map(0x11000, low << 12, PAGE, READ_WRITE, true));
         group.setDomain(domain);
         assertTrue(device.dma().write(0x10ff0, bytes(0x20, 0x5a)));
         assertEquals(0x5a, at(high, 0xfff));
@@ -92,7 +92,7 @@ final class DmaPortTest {
         assertEquals(Reason.NO_DOMAIN, lastFaultReason());
 
         IommuDomain domain = iommu.newDomain();
-        assertEquals(0, domain.map(0x1000, pfn, 1, IommuDomain.READ, true));
+        assertEquals(0, domain.map(0x1000, pfn << 12, PAGE, IommuDomain.READ, true));
         group.setDomain(domain);
         assertFalse(device.dma().write(0x1ffe, bytes(4, 7)));
         assertEquals(3, iommu.faults().count());
@@ -108,13 +108,13 @@ final class DmaPortTest {
         assertFalse(device.dma().read(0x1ffe, MemorySegment.ofArray(back)));
         assertArrayEquals(new byte[] {0, 0, 0, 0}, back);
         assertEquals(0x2000, lastFaultIova());
-        assertFalse(device.dma().read(IommuDomain.LAST_IOVA + 1, MemorySegment.ofArray(back)));
+        assertFalse(device.dma().read(1L << 48, MemorySegment.ofArray(back)));
         assertEquals(Reason.BEYOND_APERTURE, lastFaultReason());
         assertFalse(device.dma().read(-2, MemorySegment.ofArray(back)));
         assertEquals(0, iommu.counters().completed());
         assertEquals(5, iommu.counters().blocked());
 
-        assertEquals(0, domain.map(0x3000, pfn, 1, IommuDomain.WRITE, true));
+        assertEquals(0, domain.map(0x3000, pfn << 12, PAGE, IommuDomain.WRITE, true));
         assertFalse(device.dma().read(0x3000, MemorySegment.ofArray(back)));
         assertEquals(Reason.NOT_READABLE, lastFaultReason());
         assertTrue(device.dma().write(0x3000, bytes(4, 3)));
@@ -135,10 +135,10 @@ final class DmaPortTest {
     void anUnmapLeavesNoTranslationInTheIotlb() {
         long pfn = memory.allocate(1);
         IommuDomain domain = iommu.newDomain();
-        assertEquals(0, domain.map(0x1000, pfn, 1, READ_WRITE, true));
+        assertEquals(0, domain.map(0x1000, pfn << 12, PAGE, READ_WRITE, true));
         group.setDomain(domain);
         assertTrue(device.dma().write(0x1000, bytes(8, 1)));
-        assertEquals(1, domain.unmap(0x1000, 1, null));
+        assertEquals(PAGE, domain.unmap(0x1000, PAGE, null));
         assertFalse(device.dma().write(0x1000, bytes(8, 2)));
         assertEquals(1, at(pfn, 0));
         memory.put(pfn);
@@ -148,11 +148,11 @@ final class DmaPortTest {
     void withoutInvalidationAStaleTranslationHitsTheNextOwner() {
         long pfn = memory.allocate(1);
         IommuDomain domain = iommu.newDomain();
-        assertEquals(0, domain.map(0x1000, pfn, 1, READ_WRITE, true));
+        assertEquals(0, domain.map(0x1000, pfn << 12, PAGE, READ_WRITE, true));
         group.setDomain(domain);
         assertTrue(device.dma().write(0x1000, bytes(8, 1)));
         iommu.setInvalidating(false);
-        assertEquals(1, domain.unmap(0x1000, 1, null));
+        assertEquals(PAGE, domain.unmap(0x1000, PAGE, null));
         assertTrue(device.dma().write(0x1000, bytes(8, 2)), "the stale entry is used");
         assertEquals(2, at(pfn, 0));
         group.setDomain(iommu.newDomain());
@@ -165,7 +165,7 @@ final class DmaPortTest {
         IommuDevice other = group.addDevice(0x0101);
         long pfn = memory.allocate(1);
         IommuDomain domain = iommu.newDomain();
-        assertEquals(0, domain.map(0, pfn, 1, READ_WRITE, true));
+        assertEquals(0, domain.map(0, pfn << 12, PAGE, READ_WRITE, true));
         group.setDomain(domain);
         assertTrue(device.dma().write(0, bytes(1, 1)));
         assertTrue(other.dma().write(0, bytes(1, 2)));
@@ -189,11 +189,11 @@ final class DmaPortTest {
         try {
             for (int round = 0; round < rounds; round++) {
                 long pfn = frames[round & 1];
-                assertEquals(0, domain.map(0x7000, pfn, 1, READ_WRITE, true));
+                assertEquals(0, domain.map(0x7000, pfn << 12, PAGE, READ_WRITE, true));
                 for (int spins = 0; at(pfn, 0) == 0 && spins < 20_000; spins++) {
                     Thread.onSpinWait();
                 }
-                assertEquals(1, domain.unmap(0x7000, 1, null));
+                assertEquals(PAGE, domain.unmap(0x7000, PAGE, null));
                 if (at(pfn, 0) != 0) {
                     hits++;
                 }

@@ -33,51 +33,51 @@ final class IommuDomainTest {
 
     @Test
     void theLargestEntriesThatFitAreTaken() {
-        long pages = (GIB + 4 * MIB) >> 12;
-        assertEquals(0, domain.map(2 * GIB - 2 * MIB, (3 * GIB - 2 * MIB) >> 12, pages, READ_WRITE, true));
+        long length = GIB + 4 * MIB;
+        assertEquals(0, domain.map(2 * GIB - 2 * MIB, 3 * GIB - 2 * MIB, length, READ_WRITE, true));
         assertEquals(2 * MIB, domain.entrySize(2 * GIB - 2 * MIB));
         assertEquals(GIB, domain.entrySize(2 * GIB));
         assertEquals(GIB, domain.entrySize(3 * GIB - 4096));
         assertEquals(2 * MIB, domain.entrySize(3 * GIB));
         assertEquals((3 * GIB + 0x123000) >> 12, domain.frame(2 * GIB + 0x123456));
-        assertEquals(pages, domain.mappedPages());
-        assertEquals(List.of(new IovaExtent(2 * GIB - 2 * MIB, pages, READ_WRITE)), domain.extents());
+        assertEquals(length >> 12, domain.mappedPages());
+        assertEquals(List.of(new IovaExtent(2 * GIB - 2 * MIB, length, READ_WRITE)), domain.extents());
 
-        assertEquals(0, domain.unmap(2 * GIB + 4096, 1, null), "a large entry cannot be cut");
-        assertEquals(512, domain.unmap(2 * GIB - 2 * MIB, 513, null));
+        assertEquals(0, domain.unmap(2 * GIB + 4096, 4096, null), "a large entry cannot be cut");
+        assertEquals(2 * MIB, domain.unmap(2 * GIB - 2 * MIB, 513 << 12, null));
         List<String> runs = new ArrayList<>();
         assertEquals(
-                pages - 512,
+                length - 2 * MIB,
                 domain.unmap(
                         2 * GIB - 2 * MIB,
-                        pages,
-                        (iova, pfn, count) -> runs.add(
-                                Long.toHexString(iova) + " " + Long.toHexString(pfn) + " " + count)));
-        assertEquals(List.of("80000000 c0000 262144", "c0000000 100000 512"), runs);
+                        length,
+                        (iova, address, bytes) -> runs.add(
+                                Long.toHexString(iova) + " " + Long.toHexString(address) + " " + bytes)));
+        assertEquals(List.of("80000000 c0000000 1073741824", "c0000000 100000000 2097152"), runs);
         assertEquals(0, domain.mappedPages());
     }
 
     @Test
     void smallEntriesWhenLargeOnesAreNotAllowedOrNotAligned() {
-        assertEquals(0, domain.map(0, 0, 1024, READ_WRITE, false));
+        assertEquals(0, domain.map(0, 0, 4 * MIB, READ_WRITE, false));
         assertEquals(4096, domain.entrySize(0));
-        assertEquals(0, domain.map(4 * MIB, 1, 512, READ_WRITE, true));
+        assertEquals(0, domain.map(4 * MIB, 4096, 2 * MIB, READ_WRITE, true));
         assertEquals(4096, domain.entrySize(4 * MIB));
-        assertEquals(1, domain.unmap(4096, 1, null));
+        assertEquals(4096, domain.unmap(4096, 4096, null));
         assertEquals(-1, domain.frame(4096));
         assertEquals(2, domain.frame(8192));
     }
 
     @Test
     void mapIsAllOrNothing() {
-        assertEquals(0, domain.map(8 * MIB, 7, 1, READ_WRITE, true));
-        assertEquals(-Errno.EADDRINUSE, domain.map(6 * MIB, 0, 1024, READ_WRITE, true));
+        assertEquals(0, domain.map(8 * MIB, 7 << 12, 4096, READ_WRITE, true));
+        assertEquals(-Errno.EADDRINUSE, domain.map(6 * MIB, 0, 4 * MIB, READ_WRITE, true));
         assertEquals(1, domain.mappedPages());
-        assertEquals(-Errno.EINVAL, domain.map(0, 0, 1, 0, true));
-        assertEquals(-Errno.EINVAL, domain.map(IommuDomain.LAST_IOVA - 4095, 0, 2, READ_WRITE, true));
+        assertEquals(-Errno.EINVAL, domain.map(0, 0, 4096, 0, true));
+        assertEquals(-Errno.EINVAL, domain.map((1L << 48) - 4096, 0, 8192, READ_WRITE, true));
         for (int n = 1; ; n++) {
             failAt = charges + n;
-            int answer = domain.map(GIB - 4096, 100, 3, READ_WRITE, true);
+            int answer = domain.map(GIB - 4096, 100 << 12, 3 << 12, READ_WRITE, true);
             if (answer == 0) {
                 assertTrue(n > 3, "tables of two halves are charged");
                 break;
@@ -85,9 +85,9 @@ final class IommuDomainTest {
             assertEquals(-Errno.ENOMEM, answer);
             assertEquals(1, domain.mappedPages());
         }
-        assertEquals(3, domain.unmap(GIB - 4096, 3, null));
+        assertEquals(3 << 12, domain.unmap(GIB - 4096, 3 << 12, null));
         failAt = charges + 1;
-        assertEquals(-Errno.ENOMEM, domain.map(GIB, 0, 1, READ_WRITE, true), "empty tables were freed");
+        assertEquals(-Errno.ENOMEM, domain.map(GIB, 0, 4096, READ_WRITE, true), "empty tables were freed");
     }
 
     @Test
@@ -101,15 +101,15 @@ final class IommuDomainTest {
             long pages = 1L + random.nextInt(random.nextBoolean() ? 8 : 600);
             if (random.nextInt(3) > 0) {
                 long pfn = random.nextBoolean() ? page + 1024 : random.nextInt(1 << 20);
-                int answer = domain.map(page << 12, pfn, pages, READ_WRITE, false);
+                int answer = domain.map(page << 12, pfn << 12, pages << 12, READ_WRITE, false);
                 boolean free = model.subMap(page, page + pages).isEmpty();
                 assertEquals(free ? 0 : -Errno.EADDRINUSE, answer, where);
                 for (long i = 0; free && i < pages; i++) {
                     model.put(page + i, pfn + i);
                 }
             } else {
-                int expected = model.subMap(page, page + pages).size();
-                assertEquals(expected, domain.unmap(page << 12, pages, null), where);
+                long expected = (long) model.subMap(page, page + pages).size() << 12;
+                assertEquals(expected, domain.unmap(page << 12, pages << 12, null), where);
                 model.subMap(page, page + pages).clear();
             }
             assertEquals(model.size(), domain.mappedPages(), where);

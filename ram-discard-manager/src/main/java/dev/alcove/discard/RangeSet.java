@@ -37,17 +37,17 @@ public final class RangeSet {
         RunTree tree = root;
         RunTree.Leaf at = leaf(tree, start);
         int run = at.floor(start);
-        if (run >= 0 && at.bounds()[2 * run + 1] >= start) {
-            if (at.bounds()[2 * run + 1] >= end) {
+        if (run >= 0 && at.end(run) >= start) {
+            if (at.end(run) >= end) {
                 return;
             }
-            start = at.bounds()[2 * run];
+            start = at.start(run);
         }
         at = leaf(tree, end);
         run = at.floor(end);
         long last = end;
         if (run >= 0) {
-            end = Math.max(end, at.bounds()[2 * run + 1]);
+            end = Math.max(end, at.end(run));
         }
         root = RunTree.replace(tree, start, last, new long[] {start, end});
     }
@@ -60,16 +60,16 @@ public final class RangeSet {
         boolean left = false;
         RunTree.Leaf at = leaf(tree, offset);
         int run = at.floor(offset);
-        if (run >= 0 && at.bounds()[2 * run] < offset && at.bounds()[2 * run + 1] > offset) {
-            from = at.bounds()[2 * run];
+        if (run >= 0 && at.start(run) < offset && at.end(run) > offset) {
+            from = at.start(run);
             left = true;
         }
         at = leaf(tree, end - 1);
         run = at.floor(end - 1);
-        if (run < 0 || at.bounds()[2 * run + 1] <= offset) {
+        if (run < 0 || at.end(run) <= offset) {
             return;
         }
-        long rest = at.bounds()[2 * run + 1];
+        long rest = at.end(run);
         long[] put;
         if (rest > end) {
             put = left ? new long[] {from, offset, end, rest} : new long[] {end, rest};
@@ -84,7 +84,7 @@ public final class RangeSet {
         long end = end(offset, size);
         RunTree.Leaf leaf = leaf(root, offset);
         int run = leaf.floor(offset);
-        return run >= 0 && leaf.bounds()[2 * run + 1] >= end;
+        return run >= 0 && leaf.end(run) >= end;
     }
 
     /** Whether any byte of the range is in the set. */
@@ -92,14 +92,14 @@ public final class RangeSet {
         long end = end(offset, size);
         RunTree.Leaf leaf = leaf(root, end - 1);
         int run = leaf.floor(end - 1);
-        return run >= 0 && leaf.bounds()[2 * run + 1] > offset;
+        return run >= 0 && leaf.end(run) > offset;
     }
 
     /** Whether a byte is in the set. */
     public boolean contains(long offset) {
         RunTree.Leaf leaf = leaf(root, offset);
         int run = leaf.floor(offset);
-        return run >= 0 && leaf.bounds()[2 * run + 1] > offset;
+        return run >= 0 && leaf.end(run) > offset;
     }
 
     /**
@@ -117,16 +117,16 @@ public final class RangeSet {
         while (node instanceof RunTree.Inner inner) {
             int child = inner.child(offset);
             if (child + 1 < inner.width()) {
-                next = inner.firsts()[child + 1];
+                next = inner.get(child + 1).first();
             }
-            node = inner.children()[child];
+            node = inner.get(child);
         }
         RunTree.Leaf leaf = (RunTree.Leaf) node;
         int run = leaf.floor(offset);
-        if (run >= 0 && leaf.bounds()[2 * run + 1] > offset) {
-            return leaf.bounds()[2 * run + 1];
+        if (run >= 0 && leaf.end(run) > offset) {
+            return leaf.end(run);
         }
-        return run + 1 < leaf.width() ? leaf.bounds()[2 * (run + 1)] : next;
+        return run + 1 < leaf.width() ? leaf.start(run + 1) : next;
     }
 
     /** Visits the parts of a range that are in the set, as they were when the call began. */
@@ -154,14 +154,13 @@ public final class RangeSet {
             case RunTree.Inner inner -> {
                 int last = inner.child(to - 1);
                 for (int i = inner.child(from); i <= last; i++) {
-                    visit(inner.children()[i], from, to, visitor);
+                    visit(inner.get(i), from, to, visitor);
                 }
             }
             case RunTree.Leaf leaf -> {
-                long[] bounds = leaf.bounds();
-                for (int i = 2 * Math.max(0, leaf.floor(from)); i < bounds.length && bounds[i] < to; i += 2) {
-                    long start = Math.max(bounds[i], from);
-                    long end = Math.min(bounds[i + 1], to);
+                for (int run = Math.max(0, leaf.floor(from)); run < leaf.width() && leaf.start(run) < to; run++) {
+                    long start = Math.max(leaf.start(run), from);
+                    long end = Math.min(leaf.end(run), to);
                     if (start < end) {
                         visitor.range(start, end - start);
                     }
@@ -201,7 +200,7 @@ public final class RangeSet {
     private static RunTree.Leaf leaf(RunTree tree, long offset) {
         RunTree node = tree;
         while (node instanceof RunTree.Inner inner) {
-            node = inner.children()[inner.child(offset)];
+            node = inner.get(inner.child(offset));
         }
         return (RunTree.Leaf) node;
     }

@@ -31,16 +31,19 @@ sealed interface RunTree permits RunTree.Leaf, RunTree.Inner {
     /** The first start, of a node that is not empty. */
     long first();
 
-    /** Levels below this one. */
-    int height();
+    /** Runs as pairs of start and end. */
+    final class Leaf implements RunTree {
+        /** Never changed. */
+        private final long[] bounds;
 
-    /**
-     * Runs as pairs of start and end.
-     *
-     * @param bounds never changed once it is in a node
-     */
-    record Leaf(long[] bounds, long bytes) implements RunTree {
-        static Leaf of(long[] bounds) {
+        private final long bytes;
+
+        private Leaf(long[] bounds, long bytes) {
+            this.bounds = bounds;
+            this.bytes = bytes;
+        }
+
+        private static Leaf of(long[] bounds) {
             long bytes = 0;
             for (int i = 0; i < bounds.length; i += 2) {
                 bytes += bounds[i + 1] - bounds[i];
@@ -48,9 +51,24 @@ sealed interface RunTree permits RunTree.Leaf, RunTree.Inner {
             return new Leaf(bounds, bytes);
         }
 
+        /** Where a run of this leaf starts. */
+        long start(int run) {
+            return bounds[2 * run];
+        }
+
+        /** Where a run of this leaf ends. */
+        long end(int run) {
+            return bounds[2 * run + 1];
+        }
+
         @Override
         public int runs() {
             return bounds.length / 2;
+        }
+
+        @Override
+        public long bytes() {
+            return bytes;
         }
 
         @Override
@@ -63,17 +81,12 @@ sealed interface RunTree permits RunTree.Leaf, RunTree.Inner {
             return bounds[0];
         }
 
-        @Override
-        public int height() {
-            return 0;
-        }
-
         /** The last run that starts at or before an offset, -1 when there is none. */
         int floor(long offset) {
             int low = 0;
             int high = bounds.length / 2;
             while (low < high) {
-                int middle = low + high >>> 1;
+                int middle = (low + high) >>> 1;
                 if (bounds[2 * middle] <= offset) {
                     low = middle + 1;
                 } else {
@@ -84,13 +97,25 @@ sealed interface RunTree permits RunTree.Leaf, RunTree.Inner {
         }
     }
 
-    /**
-     * Nodes in order, none of them empty.
-     *
-     * @param firsts the first start of each child
-     */
-    record Inner(RunTree[] children, long[] firsts, int runs, long bytes, int height) implements RunTree {
-        static Inner of(RunTree[] children, int from, int to) {
+    /** Nodes in order, none of them empty. */
+    final class Inner implements RunTree {
+        /** Never changed. */
+        private final RunTree[] children;
+
+        /** The first start of each child. */
+        private final long[] firsts;
+
+        private final int runs;
+        private final long bytes;
+
+        private Inner(RunTree[] children, long[] firsts, int runs, long bytes) {
+            this.children = children;
+            this.firsts = firsts;
+            this.runs = runs;
+            this.bytes = bytes;
+        }
+
+        private static Inner of(RunTree[] children, int from, int to) {
             long[] firsts = new long[to - from];
             int runs = 0;
             long bytes = 0;
@@ -99,8 +124,22 @@ sealed interface RunTree permits RunTree.Leaf, RunTree.Inner {
                 runs += children[i].runs();
                 bytes += children[i].bytes();
             }
-            return new Inner(
-                    Arrays.copyOfRange(children, from, to), firsts, runs, bytes, children[from].height() + 1);
+            return new Inner(Arrays.copyOfRange(children, from, to), firsts, runs, bytes);
+        }
+
+        /** One of the children. */
+        RunTree get(int child) {
+            return children[child];
+        }
+
+        @Override
+        public int runs() {
+            return runs;
+        }
+
+        @Override
+        public long bytes() {
+            return bytes;
         }
 
         @Override
@@ -118,7 +157,7 @@ sealed interface RunTree permits RunTree.Leaf, RunTree.Inner {
             int low = 1;
             int high = firsts.length;
             while (low < high) {
-                int middle = low + high >>> 1;
+                int middle = (low + high) >>> 1;
                 if (firsts[middle] <= offset) {
                     low = middle + 1;
                 } else {

@@ -28,6 +28,9 @@ final class KvmVcpu {
 
     final KvmMachine machine;
     final int fd;
+    /** All that the vCPU shares: three pages. */
+    final MemorySegment pages;
+
     final MemorySegment run;
     final MemorySegment data;
     private final MemorySegment regs;
@@ -36,7 +39,7 @@ final class KvmVcpu {
     KvmVcpu(KvmMachine machine, int fd) {
         this.machine = machine;
         this.fd = fd;
-        MemorySegment pages = machine.map(3, 1, fd);
+        pages = machine.map(3, 1, fd);
         run = pages.asSlice(0, 4096);
         data = pages.asSlice(4096, 4096);
         regs = machine.struct(kvm_regs.sizeof());

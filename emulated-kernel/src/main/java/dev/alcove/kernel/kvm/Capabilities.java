@@ -14,6 +14,8 @@ final class Capabilities {
     static final int MAX_VCPU_ID = 128;
     static final int MULTI_ADDRESS_SPACE = 118;
     static final int MANUAL_DIRTY_LOG_PROTECT = 168;
+    static final int DIRTY_LOG_RING = 192;
+    static final int DIRTY_LOG_RING_ACQ_REL = 223;
 
     /** The hypercalls that may leave to user space: bit 12, KVM_HC_MAP_GPA_RANGE. */
     static final int HYPERCALL_EXITS = 1 << 12;
@@ -44,6 +46,10 @@ final class Capabilities {
             // CHECK_EXTENSION_VM, SPLIT_IRQCHIP, IMMEDIATE_EXIT, USER_MEMORY2, MEMORY_FAULT_INFO
             case 1, 3, 4, 7, 14, 16, 21, 22, 30, 32, 34, 37, 40, 41, 50, 61, 72, 77, 81, 98, 105, SPLIT_IRQCHIP, 136,
                     231, 232 -> 1;
+            // IOEVENTFD, IOEVENTFD_NO_LENGTH, IOEVENTFD_ANY_LENGTH, COALESCED_PIO, BINARY_STATS_FD
+            case 36, 100, 122, 162, 203 -> 1;
+            case 15 -> RunPage.COALESCED_PAGE;
+            case DIRTY_LOG_RING, DIRTY_LOG_RING_ACQ_REL -> DirtyRing.MOST_BYTES;
             case 9 -> Runtime.getRuntime().availableProcessors();
             case 10 -> MemoryRegion.MOST_SLOTS;
             case 25 -> Irqchip.MOST_ROUTES;

@@ -29,6 +29,9 @@ final class DirtyLogs {
         int number = kvm_dirty_log.slot(s);
         vm.slotsLock.lock();
         try {
+            if (vm.dirtyRingBytes() != 0) {
+                return -Errno.ENXIO;
+            }
             if (!valid(vm, number)) {
                 return -Errno.EINVAL;
             }
@@ -60,6 +63,9 @@ final class DirtyLogs {
         long count = Integer.toUnsignedLong(kvm_clear_dirty_log.num_pages(s));
         vm.slotsLock.lock();
         try {
+            if (vm.dirtyRingBytes() != 0) {
+                return -Errno.ENXIO;
+            }
             if (!valid(vm, number) || (first & 63) != 0) {
                 return -Errno.EINVAL;
             }
@@ -81,6 +87,35 @@ final class DirtyLogs {
         } finally {
             vm.slotsLock.unlock();
         }
+    }
+
+    /** KVM_RESET_DIRTY_RINGS: how many entries were taken out; the next write to each of their pages is seen again. */
+    static long resetRings(Vm vm, Task task) {
+        if (vm.dirtyRingBytes() == 0) {
+            return -Errno.EINVAL;
+        }
+        int count = 0;
+        vm.slotsLock.lock();
+        try {
+            DirtyRing.Entry protect = (number, offset) -> {
+                Memslot slot = valid(vm, number) ? find(vm, number) : null;
+                if (slot != null && offset >= 0 && offset < slot.pages) {
+                    vm.stageTwo().protect(slot, slot.baseGfn + offset);
+                }
+            };
+            for (Vcpu vcpu : vm.vcpus()) {
+                DirtyRing ring = vcpu.runPage().dirtyRing();
+                while (ring != null && (task.signals().pending() & ~task.signals().blocked()) == 0 && ring.reset(protect)) {
+                    count++;
+                }
+            }
+        } finally {
+            vm.slotsLock.unlock();
+        }
+        if (count != 0) {
+            vm.stageTwo().flush();
+        }
+        return count;
     }
 
     private static boolean valid(Vm vm, int number) {

@@ -4,6 +4,7 @@ package dev.alcove.kernel.kvm;
 import dev.alcove.bindings.kvm.kvm_enable_cap;
 import dev.alcove.kernel.task.Task;
 import dev.alcove.sys.Errno;
+import dev.alcove.sys.Linux;
 import java.lang.foreign.MemorySegment;
 
 /** KVM_ENABLE_CAP of a machine. */
@@ -16,10 +17,14 @@ final class EnableCapability {
             return -Errno.EFAULT;
         }
         long value = kvm_enable_cap.args(s, 0);
+        int capability = kvm_enable_cap.cap(s);
+        if (capability == Capabilities.DIRTY_LOG_RING || capability == Capabilities.DIRTY_LOG_RING_ACQ_REL) {
+            return dirtyRing(vm, (int) value); // the only one that does not look at the flags
+        }
         if (kvm_enable_cap.flags(s) != 0) {
             return -Errno.EINVAL;
         }
-        return switch (kvm_enable_cap.cap(s)) {
+        return switch (capability) {
             case Capabilities.EXIT_HYPERCALL -> exitHypercall(vm, value);
             case Capabilities.SPLIT_IRQCHIP -> splitIrqchip(vm, value);
             case Capabilities.X2APIC_API -> x2apic(vm, value);
@@ -73,6 +78,26 @@ final class EnableCapability {
                 vm.setMostVcpuIds((int) count);
             }
             return vm.mostVcpuIds() == count ? 0 : -Errno.EINVAL;
+        } finally {
+            vm.lock.unlock();
+        }
+    }
+
+    /** A power of two, set once, before the first vCPU. */
+    private static int dirtyRing(Vm vm, int bytes) {
+        if (Integer.bitCount(bytes) != 1 || (bytes > 0 && bytes < Linux.PAGE_SIZE)) {
+            return -Errno.EINVAL;
+        }
+        if (Integer.compareUnsigned(bytes, DirtyRing.MOST_BYTES) > 0) {
+            return -Errno.E2BIG;
+        }
+        vm.lock.lock();
+        try {
+            if (vm.dirtyRingBytes() != 0 || !vm.vcpus().isEmpty()) {
+                return -Errno.EINVAL;
+            }
+            vm.setDirtyRingBytes(bytes);
+            return 0;
         } finally {
             vm.lock.unlock();
         }

@@ -21,6 +21,11 @@ final class Ioctl {
     static final int SET_TSS_ADDR = 0x0000ae47;
     static final int SET_IDENTITY_MAP_ADDR = 0x4008ae48;
     static final int CREATE_IRQCHIP = 0x0000ae60;
+    static final int IOEVENTFD = 0x4040ae79;
+    static final int REGISTER_COALESCED_MMIO = 0x4010ae67;
+    static final int UNREGISTER_COALESCED_MMIO = 0x4010ae68;
+    static final int RESET_DIRTY_RINGS = 0x0000aec7;
+    static final int GET_STATS_FD = 0x0000aece;
     static final int IRQ_LINE = 0x4008ae61;
     static final int IRQ_LINE_STATUS = 0xc008ae67;
     static final int SET_GSI_ROUTING = 0x4008ae6a;

@@ -152,7 +152,7 @@ record MemoryRegion(int slot, int flags, long gpa, long size, long userspaceAddr
             return -Errno.EINVAL;
         }
         boolean allDirty = (vm.dirtyLogMode() & DirtyLogs.INITIALLY_SET) != 0;
-        if (fresh.logs()) {
+        if (fresh.logs() && vm.dirtyRingBytes() == 0) {
             fresh.startLog(old, allDirty);
         }
         if (old != null && !placed) {

@@ -151,6 +151,19 @@ final class Memslot implements GmemSlot {
         return chunk == null ? 0 : chunk.getAcquire((int) page & CHUNK - 1);
     }
 
+    /** Number of entries, as far as it can be said while they change. */
+    long entries() {
+        AtomicReferenceArray<AtomicLongArray> all = table;
+        long count = 0;
+        for (int i = 0; all != null && i < all.length(); i++) {
+            AtomicLongArray chunk = all.get(i);
+            for (int at = 0; chunk != null && at < CHUNK; at++) {
+                count += chunk.getPlain(at) == 0 ? 0 : 1;
+            }
+        }
+        return count;
+    }
+
     /** Makes an entry; the mmu lock is held. */
     void enter(long gfn, long entry) {
         AtomicReferenceArray<AtomicLongArray> all = table;
@@ -224,9 +237,16 @@ final class Memslot implements GmemSlot {
         old.table = null;
     }
 
-    /** Notes a write; the mmu lock is held. */
-    void markDirty(long gfn) {
+    /**
+     * Notes a write; the mmu lock is held.
+     *
+     * @param ring of the vCPU that writes, or null
+     */
+    void markDirty(long gfn, @Nullable DirtyRing ring) {
         long[] bits = dirty;
+        if (ring != null && logs()) {
+            ring.push(id, gfn - baseGfn);
+        }
         if (bits != null) {
             long page = gfn - baseGfn;
             bits[(int) (page >>> 6)] |= 1L << page;

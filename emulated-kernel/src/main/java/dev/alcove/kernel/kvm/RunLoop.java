@@ -92,6 +92,7 @@ final class RunLoop {
     }
 
     private int interrupted() {
+        vcpu.statistics().count(Statistic.SIGNAL_EXITS);
         run.exit(RunPage.EXIT_INTR);
         return -Errno.EINTR;
     }
@@ -132,6 +133,10 @@ final class RunLoop {
     private int loop() {
         vcpu.markRun();
         while (true) {
+            if (vcpu.mpState() == Vcpu.RUNNABLE && vcpu.dirtyRingFull()) {
+                run.exit(RunPage.EXIT_DIRTY_RING_FULL);
+                return 0;
+            }
             if (vcpu.signalPending()) {
                 return interrupted();
             }
@@ -144,6 +149,7 @@ final class RunLoop {
                 continue;
             }
             if (vcpu.interruptWindowOpen()) {
+                vcpu.statistics().count(Statistic.REQUEST_IRQ_EXITS);
                 run.exit(RunPage.EXIT_IRQ_WINDOW_OPEN);
                 return 0;
             }
@@ -158,21 +164,27 @@ final class RunLoop {
 
     /** Serves an exit of the processor: 1 to go on, 0 to leave with an exit reason, or a negated errno. */
     private int serve(CpuExit exit) {
+        VcpuStatistics statistics = vcpu.statistics();
+        statistics.count(Statistic.EXITS);
         switch (exit) {
             case CpuExit.Interrupted() -> {
                 return 1;
             }
             case CpuExit.Io(boolean write, int port, int size, long value) -> {
+                statistics.count(Statistic.IO_EXITS);
                 run.io(write, port, size, value);
                 expect(write ? Pending.NOTHING : Pending.PORT_READ, size);
                 return 0;
             }
             case CpuExit.Mmio(boolean write, long gpa, int size, long value) -> {
+                statistics.count(Statistic.MMIO_EXITS);
+                statistics.count(Statistic.INSN_EMULATION);
                 run.mmio(write, gpa, size, value);
                 expect(write ? Pending.NOTHING : Pending.MMIO_READ, size);
                 return 0;
             }
             case CpuExit.Halt() -> {
+                statistics.count(Statistic.HALT_EXITS);
                 if (vcpu.lapic() == null) {
                     run.exit(RunPage.EXIT_HLT);
                     return 0;
@@ -181,6 +193,7 @@ final class RunLoop {
                 return 1;
             }
             case CpuExit.Hypercall() -> {
+                statistics.count(Statistic.HYPERCALLS);
                 if (Hypercalls.serve(cpu.state(), vm, run)) {
                     expect(Pending.HYPERCALL, 8);
                     return 0;
@@ -200,6 +213,7 @@ final class RunLoop {
                 return 0;
             }
             case CpuExit.InternalError(String message, byte[] bytes) -> {
+                statistics.count(Statistic.INSN_EMULATION_FAIL);
                 vm.trouble("vCPU " + vcpu.id + ": " + message);
                 run.internalError(RunPage.EMULATION, bytes);
                 return 0;

@@ -11,7 +11,8 @@ import org.jspecify.annotations.Nullable;
 
 /**
  * What a vCPU shares with user space by mmap: {@code struct kvm_run}, the page for port data, the page for coalesced
- * MMIO (unused). User space may write anywhere at any time, so nothing that is read here is trusted.
+ * writes, which all vCPUs of a machine share, and the dirty ring. User space may write anywhere at any time, so nothing
+ * that is read here is trusted.
  */
 final class RunPage {
     /** Bytes that KVM_GET_VCPU_MMAP_SIZE answers. */
@@ -27,7 +28,13 @@ final class RunPage {
     static final int EXIT_FAIL_ENTRY = 9;
     static final int EXIT_INTR = 10;
     static final int EXIT_INTERNAL_ERROR = 17;
+    static final int EXIT_DIRTY_RING_FULL = 31;
     static final int EXIT_MEMORY_FAULT = 39;
+
+    /** KVM_PIO_PAGE_OFFSET and KVM_COALESCED_MMIO_PAGE_OFFSET. */
+    private static final int PIO_PAGE = 1;
+
+    static final int COALESCED_PAGE = 2;
 
     /** KVM_INTERNAL_ERROR_EMULATION. */
     static final int EMULATION = 1;
@@ -46,23 +53,46 @@ final class RunPage {
     private final PageStore store;
     private final MemorySegment run;
     private final MemorySegment data;
+    private final MemorySegment coalesced;
+    private final @Nullable DirtyRing dirtyRing;
 
-    private RunPage(PageStore store, MemorySegment run, MemorySegment data) {
+    private RunPage(PageStore store, PhysicalMemory memory, @Nullable DirtyRing dirtyRing) {
         this.store = store;
-        this.run = run;
-        this.data = data;
+        this.run = view(memory, store.frame(0));
+        this.data = view(memory, store.frame(PIO_PAGE));
+        this.coalesced = view(memory, store.frame(COALESCED_PAGE));
+        this.dirtyRing = dirtyRing;
     }
 
-    /** Allocates the pages; null when there is no memory. */
-    static @Nullable RunPage allocate(PhysicalMemory memory) {
-        PageStore store = new PageStore(memory, SIZE / Linux.PAGE_SIZE, true);
-        long first = store.frame(0);
-        long second = store.frame(1);
-        if (first < 0 || second < 0) {
+    /**
+     * Allocates the pages; null when there is no memory.
+     *
+     * @param first of the machine, which has the page for coalesced writes, or null for the first one itself
+     * @param ringBytes size of the dirty ring, 0 for none
+     */
+    static @Nullable RunPage allocate(PhysicalMemory memory, @Nullable RunPage first, int ringBytes) {
+        int ringPages = ringBytes / Linux.PAGE_SIZE;
+        long own = SIZE / Linux.PAGE_SIZE;
+        long pages = ringPages == 0 ? own : DirtyRing.PAGE_OFFSET + ringPages;
+        PageStore store = new PageStore(memory, pages, true);
+        store.bar(own, DirtyRing.PAGE_OFFSET);
+        boolean there = first == null || store.place(COALESCED_PAGE, first.store.frame(COALESCED_PAGE)) == 0;
+        for (int i = 0; there && i < own; i++) {
+            there = store.frame(i) >= 0;
+        }
+        MemorySegment[] ring = new MemorySegment[ringPages];
+        for (int i = 0; there && i < ringPages; i++) {
+            long frame = store.frame(DirtyRing.PAGE_OFFSET + i);
+            there = frame >= 0;
+            if (there) {
+                ring[i] = view(memory, frame);
+            }
+        }
+        if (!there) {
             store.close();
             return null;
         }
-        return new RunPage(store, view(memory, first), view(memory, second));
+        return new RunPage(store, memory, ringPages == 0 ? null : new DirtyRing(ring));
     }
 
     private static MemorySegment view(PhysicalMemory memory, long frame) {
@@ -71,6 +101,16 @@ final class RunPage {
 
     PageStore store() {
         return store;
+    }
+
+    /** The page for coalesced writes. */
+    MemorySegment coalesced() {
+        return coalesced;
+    }
+
+    /** Null where the machine has none. */
+    @Nullable DirtyRing dirtyRing() {
+        return dirtyRing;
     }
 
     boolean immediateExit() {

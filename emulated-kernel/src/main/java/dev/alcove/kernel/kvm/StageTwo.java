@@ -96,12 +96,12 @@ final class StageTwo {
     }
 
     /** Notes a write that the kernel has made for the guest. */
-    void markDirty(long gfn) {
+    void markDirty(long gfn, @Nullable DirtyRing ring) {
         mmuLock.lock();
         try {
             Memslot slot = slots.find(gfn);
             if (slot != null) {
-                slot.markDirty(gfn);
+                slot.markDirty(gfn, ring);
             }
         } finally {
             mmuLock.unlock();
@@ -162,7 +162,7 @@ final class StageTwo {
                 return refuse(bus, slot, gfn, isPrivate, (int) -pfn);
             }
             long address = memory.address(pfn);
-            if (enter(slot, gfn, address | bits, bits == Memslot.WRITABLE, snapshot)) {
+            if (enter(bus, slot, gfn, address | bits, snapshot)) {
                 return address;
             }
         }
@@ -195,7 +195,7 @@ final class StageTwo {
         return inProgress > 0 && gfn >= rangeStart && gfn < rangeEnd;
     }
 
-    private boolean enter(Memslot slot, long gfn, long entry, boolean write, long snapshot) {
+    private boolean enter(VcpuBus bus, Memslot slot, long gfn, long entry, long snapshot) {
         mmuLock.lock();
         try {
             if (slot.dead || sequence.get() != snapshot || covered(gfn)) {
@@ -203,8 +203,8 @@ final class StageTwo {
             }
             slot.enter(gfn, entry);
             deviceEntries.remove(gfn);
-            if (write) {
-                slot.markDirty(gfn);
+            if ((entry & (Memslot.WRITABLE | Memslot.FROM_GMEM)) == Memslot.WRITABLE) {
+                slot.markDirty(gfn, bus.dirtyRing());
             }
             return true;
         } finally {
@@ -329,6 +329,16 @@ final class StageTwo {
         return bits;
     }
 
+    /** Protects a page, so that the next write is seen; the caller flushes. */
+    void protect(Memslot slot, long gfn) {
+        mmuLock.lock();
+        try {
+            slot.protect(gfn, gfn + 1);
+        } finally {
+            mmuLock.unlock();
+        }
+    }
+
     /** The dirty bitmap of a slot as it is, null without a log. */
     long @Nullable [] dirty(Memslot slot) {
         mmuLock.lock();
@@ -423,6 +433,7 @@ final class StageTwo {
                 running.add(mode);
             }
         }
+        vm.statistics().flushed(!running.isEmpty());
         running.forEach(GuestMode::awaitFlush);
     }
 }

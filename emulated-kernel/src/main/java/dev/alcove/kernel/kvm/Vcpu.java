@@ -37,6 +37,7 @@ final class Vcpu implements Lapic.Owner {
 
     private final @Nullable Lapic lapic;
     private final Msrs msrs;
+    private final VcpuStatistics statistics;
     private final Object wakeUp = new Object();
     private CpuidTable cpuid = CpuidTable.empty();
     private int mpState;
@@ -75,6 +76,7 @@ final class Vcpu implements Lapic.Owner {
         bus = new VcpuBus(vm, this, mode);
         cpu = new Cpu(bus);
         state = cpu.state();
+        statistics = new VcpuStatistics(vm, id);
         boolean bsp = id == vm.bootCpuId();
         lapic = vm.splitIrqchip() ? new Lapic(vm.irqchip().bus(), this, id, bsp) : null;
         msrs = new Msrs(state, lapic, vm::tsc);
@@ -103,6 +105,16 @@ final class Vcpu implements Lapic.Owner {
 
     Cpu cpu() {
         return cpu;
+    }
+
+    VcpuStatistics statistics() {
+        return statistics;
+    }
+
+    /** Whether the vCPU may not run before user space has reset its dirty ring. */
+    boolean dirtyRingFull() {
+        DirtyRing ring = run.dirtyRing();
+        return ring != null && ring.softFull();
     }
 
     @Nullable Lapic lapic() {
@@ -221,6 +233,16 @@ final class Vcpu implements Lapic.Owner {
 
     /** Blocks until {@link #wakeUpReason()} or a signal. */
     void block() {
+        long start = System.nanoTime();
+        statistics.blocking(true, 0);
+        try {
+            awaitReason();
+        } finally {
+            statistics.blocking(false, System.nanoTime() - start);
+        }
+    }
+
+    private void awaitReason() {
         while (true) {
             synchronized (wakeUp) {
                 woken = false;
@@ -362,6 +384,7 @@ final class Vcpu implements Lapic.Owner {
         }
         if (queuedNmi || (apic != null && apic.takeNmi())) {
             queuedNmi = false;
+            statistics.count(Statistic.NMI_INJECTIONS);
             processor.injectNmi();
             if (queuedInterrupt >= 0 || run.wantsInterruptWindow() || apic != null) {
                 processor.requestInterruptWindow();
@@ -371,6 +394,7 @@ final class Vcpu implements Lapic.Owner {
         boolean wantsWindow = run.wantsInterruptWindow();
         if (queuedInterrupt >= 0) {
             if (processor.interruptible()) {
+                statistics.count(Statistic.IRQ_INJECTIONS);
                 processor.injectInterrupt(queuedInterrupt);
                 queuedInterrupt = -1;
             } else {
@@ -384,6 +408,7 @@ final class Vcpu implements Lapic.Owner {
                 } else {
                     apic.acknowledge(vector);
                 }
+                statistics.count(Statistic.IRQ_INJECTIONS);
                 processor.injectInterrupt(vector);
             }
             // A vector that CR8 keeps back is looked for at every instruction: nobody tells of a write to CR8.

@@ -56,13 +56,22 @@ final class VcpuBus implements GuestBus {
         }
         last = null;
         mode.leave();
+        vcpu.statistics().count(Statistic.PF_TAKEN);
         long answer = stageTwo.fault(this, gfn, write);
-        if (!mode.enter()) {
+        if (answer != BLOCKED) {
+            vcpu.statistics().count(answer == MMIO ? Statistic.PF_MMIO_SPTE_CREATED : Statistic.PF_FIXED);
+        }
+        if (!mode.enter() || vcpu.dirtyRingFull()) {
             retry = true;
             fault = null;
             return BLOCKED;
         }
         return answer;
+    }
+
+    /** Where the vCPU's writes are noted, or null. */
+    @Nullable DirtyRing dirtyRing() {
+        return vcpu.runPage().dirtyRing();
     }
 
     /** Notes a fault that user space is told of by KVM_EXIT_MEMORY_FAULT. */
@@ -126,7 +135,7 @@ final class VcpuBus implements GuestBus {
         word[0] = value;
         boolean written = vm.mm().copyOut(address, MemorySegment.ofArray(word).asSlice(0, size)) == 0;
         if (written) {
-            stageTwo.markDirty(gpa >>> 12);
+            stageTwo.markDirty(gpa >>> 12, dirtyRing());
         }
         resume();
         return written;
@@ -171,6 +180,9 @@ final class VcpuBus implements GuestBus {
             }
             return true;
         }
+        if (write(vm.mmioBus(), gpa, size, value)) {
+            return true;
+        }
         DevicePage device = device(gpa);
         if (device == null) {
             return false;
@@ -200,11 +212,22 @@ final class VcpuBus implements GuestBus {
     private void resume() {
         while (!mode.enter()) {
             vcpu.cpu().flushTranslations();
+            vcpu.statistics().count(Statistic.TLB_FLUSH);
             mode.acknowledge();
         }
     }
 
-    /** No port is served in the kernel. */
+    /** Offers a write to the devices in the kernel. */
+    private boolean write(IoBus bus, long address, int size, long value) {
+        if (bus.empty()) {
+            return false;
+        }
+        mode.leave();
+        boolean taken = bus.write(address, size, value & -1L >>> (64 - size * 8));
+        resume();
+        return taken;
+    }
+
     @Override
     public boolean portRead(int port, int size, long[] answer) {
         return false;
@@ -212,7 +235,11 @@ final class VcpuBus implements GuestBus {
 
     @Override
     public boolean portWrite(int port, int size, long value) {
-        return false;
+        boolean taken = write(vm.portBus(), port, size, value);
+        if (taken) {
+            vcpu.statistics().count(Statistic.IO_EXITS);
+        }
+        return taken;
     }
 
     @Override

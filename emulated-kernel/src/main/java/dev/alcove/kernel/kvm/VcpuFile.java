@@ -10,6 +10,8 @@ import dev.alcove.sys.Linux;
 
 /** The descriptor of a vCPU: its ioctls, one at a time, and the pages it shares with user space. */
 final class VcpuFile extends OpenFile {
+    private static final int PROT_EXEC = 4;
+
     private final Vcpu vcpu;
     private final VcpuIoctls ioctls;
     private final RunLoop loop;
@@ -43,10 +45,19 @@ final class VcpuFile extends OpenFile {
         }
     }
 
-    /** Any offset can be mapped; what lies past the third page raises SIGBUS. */
+    /** Any offset can be mapped; where there is no page, an access raises SIGBUS. */
     @Override
     public Mapping map(Task task, long offset, long length, int protection, int flags) {
+        boolean ring = inDirtyRing(offset >>> Linux.PAGE_SHIFT) || inDirtyRing((offset + length - 1) >>> Linux.PAGE_SHIFT);
+        if (ring && ((protection & PROT_EXEC) != 0 || (flags & Linux.MAP_TYPE) == Linux.MAP_PRIVATE)) {
+            return new Mapping.Refused(Errno.EINVAL);
+        }
         return new Mapping.Pages(vcpu.runPage().store(), offset >>> Linux.PAGE_SHIFT);
+    }
+
+    private boolean inDirtyRing(long page) {
+        return page >= DirtyRing.PAGE_OFFSET
+                && page < DirtyRing.PAGE_OFFSET + vcpu.vm().dirtyRingBytes() / Linux.PAGE_SIZE;
     }
 
     @Override

@@ -99,6 +99,7 @@ final class VcpuIoctls {
             case Ioctl.GET_TSC_KHZ -> Kvm.TSC_KHZ;
             case Ioctl.SET_TSC_KHZ -> argument == 0 || argument == Kvm.TSC_KHZ ? 0 : -Errno.EINVAL;
             case Ioctl.PRE_FAULT_MEMORY -> preFault(task, argument);
+            case Ioctl.GET_STATS_FD -> vcpu.statistics().open(task);
             case Ioctl.ENABLE_CAP ->
                 user.copyIn(argument, UserCopy.struct(kvm_enable_cap.sizeof())) != 0 ? -Errno.EFAULT : -Errno.EINVAL;
             default -> -Errno.EINVAL;

@@ -39,6 +39,11 @@ final class Vm implements GmemOwner {
     private final StageTwo stageTwo;
     private final MmuNotifier notifier;
     private final Irqchip irqchip = new Irqchip();
+    private final IoBus mmioBus = new IoBus();
+    private final IoBus portBus = new IoBus();
+    private final IoEventFds ioEventFds = new IoEventFds(this);
+    private final CoalescedWrites coalesced = new CoalescedWrites(this);
+    private final VmStatistics statistics;
 
     /** Closing a vCPU's descriptor does not take it out: its number stays used. */
     private final List<Vcpu> vcpus = new CopyOnWriteArrayList<>();
@@ -57,6 +62,9 @@ final class Vm implements GmemOwner {
     /** KVM_CAP_MANUAL_DIRTY_LOG_PROTECT2: KVM_DIRTY_LOG_ bits. Guarded by {@link #slotsLock}. */
     private long dirtyLogMode;
 
+    /** Bytes of each vCPU's dirty ring, 0 without. Written with {@link #lock} held. */
+    private volatile int dirtyRingBytes;
+
     /** The KVM-VFIO device. Guarded by {@link #lock}. */
     private @Nullable VfioLink vfio;
 
@@ -64,6 +72,7 @@ final class Vm implements GmemOwner {
         this.kvm = kvm;
         this.type = type;
         this.mm = mm;
+        statistics = new VmStatistics(this);
         stageTwo = new StageTwo(this, mm, kvm.memory(), slots[0]);
         notifier = stageTwo.userMappings();
         mm.register(notifier);
@@ -78,6 +87,7 @@ final class Vm implements GmemOwner {
         if (references.decrementAndGet() == 0) {
             mm.unregister(notifier);
             irqchip.bus().stop();
+            ioEventFds.release();
             kvm.gone(this);
             vcpus.forEach(vcpu -> vcpu.runPage().store().close());
         }
@@ -139,6 +149,36 @@ final class Vm implements GmemOwner {
 
     Irqchip irqchip() {
         return irqchip;
+    }
+
+    /** The devices in the kernel that the guest reaches by memory accesses. */
+    IoBus mmioBus() {
+        return mmioBus;
+    }
+
+    /** The devices in the kernel that the guest reaches by port accesses. */
+    IoBus portBus() {
+        return portBus;
+    }
+
+    IoEventFds ioEventFds() {
+        return ioEventFds;
+    }
+
+    CoalescedWrites coalesced() {
+        return coalesced;
+    }
+
+    VmStatistics statistics() {
+        return statistics;
+    }
+
+    int dirtyRingBytes() {
+        return dirtyRingBytes;
+    }
+
+    void setDirtyRingBytes(int bytes) {
+        dirtyRingBytes = bytes;
     }
 
     List<Vcpu> vcpus() {

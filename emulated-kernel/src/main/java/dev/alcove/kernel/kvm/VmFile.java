@@ -5,6 +5,7 @@ import dev.alcove.bindings.kvm.kvm;
 import dev.alcove.bindings.kvm.kvm_create_device;
 import dev.alcove.bindings.kvm.kvm_create_guest_memfd;
 import dev.alcove.bindings.kvm.kvm_enc_region;
+import dev.alcove.bindings.kvm.kvm_ioeventfd;
 import dev.alcove.bindings.kvm.kvm_irq_level;
 import dev.alcove.bindings.kvm.kvm_irq_routing;
 import dev.alcove.bindings.kvm.kvm_irq_routing_entry;
@@ -68,6 +69,11 @@ final class VmFile extends OpenFile {
             case Ioctl.SET_GSI_ROUTING -> setRouting(task, argument);
             case Ioctl.SIGNAL_MSI -> signalMsi(task, argument);
             case Ioctl.IRQFD -> irqFd(task, argument);
+            case Ioctl.IOEVENTFD -> ioEventFd(task, argument);
+            case Ioctl.REGISTER_COALESCED_MMIO -> vm.coalesced().serve(task, argument, true);
+            case Ioctl.UNREGISTER_COALESCED_MMIO -> vm.coalesced().serve(task, argument, false);
+            case Ioctl.RESET_DIRTY_RINGS -> DirtyLogs.resetRings(vm, task);
+            case Ioctl.GET_STATS_FD -> vm.statistics().open(task);
             case Ioctl.IRQ_LINE, Ioctl.IRQ_LINE_STATUS -> irqLine(task, request, argument);
             case Ioctl.CREATE_DEVICE -> createDevice(task, argument);
             case Ioctl.MEMORY_ENCRYPT_REG_REGION, Ioctl.MEMORY_ENCRYPT_UNREG_REGION -> encryptedRegion(task, argument);
@@ -95,9 +101,13 @@ final class VmFile extends OpenFile {
                     return -Errno.EEXIST;
                 }
             }
-            RunPage run = vm.charge("vcpu") ? RunPage.allocate(vm.memory()) : null;
+            RunPage first = vm.vcpus().isEmpty() ? null : vm.vcpus().getFirst().runPage();
+            RunPage run = vm.charge("vcpu") ? RunPage.allocate(vm.memory(), first, vm.dirtyRingBytes()) : null;
             if (run == null) {
                 return -Errno.ENOMEM;
+            }
+            if (first == null) {
+                vm.coalesced().setRing(run.coalesced());
             }
             Vcpu vcpu = new Vcpu(vm, (int) id, run);
             vm.vcpus().add(vcpu);
@@ -246,6 +256,11 @@ final class VmFile extends OpenFile {
             return -Errno.EFAULT;
         }
         return vm.irqchip().irqFd(task, s, vm.splitIrqchip());
+    }
+
+    private long ioEventFd(Task task, long argument) {
+        MemorySegment s = UserCopy.struct(kvm_ioeventfd.sizeof());
+        return task.memory().copyIn(argument, s) != 0 ? -Errno.EFAULT : vm.ioEventFds().serve(task, s);
     }
 
     private long irqLine(Task task, int request, long argument) {

@@ -48,6 +48,11 @@ public final class PageStore {
     private final Map<Long, Long> overrides = new HashMap<>();
     /** Who maps pages (rmap). Changed under the lock of the mapping's address space and the store's. */
     private final Set<Vma> mappings = new LinkedHashSet<>();
+    /** Pages that are none, within the length: [start, end). Set before the first use. */
+    private long barredStart;
+
+    private long barredEnd;
+
     /** The file of the host's that the pages are in, or -1. Guarded by the lock. */
     private int hostFile = -1;
 
@@ -80,6 +85,39 @@ public final class PageStore {
         }
         store.extents = new PageExtent[] {extent};
         return store;
+    }
+
+    /** Makes pages [from, to) none, as if they were past the end. Before anybody uses the store. */
+    public void bar(long from, long to) {
+        barredStart = from;
+        barredEnd = to;
+    }
+
+    private boolean barred(long index) {
+        return index >= barredStart && index < barredEnd;
+    }
+
+    /**
+     * Makes a frame that is another owner's a page of this store as well, which takes a reference. Before anybody uses
+     * the page. A file of the host's ({@link #showIn}) does not show it.
+     *
+     * @return 0 or {@code -ENOMEM}
+     */
+    public int place(long index, long frame) {
+        lock.lock();
+        try {
+            PageExtent extent = grow(index);
+            if (extent == null) {
+                return -Errno.ENOMEM;
+            }
+            memory.get(frame);
+            memory.put(extent.frame(index));
+            extent.depart(index);
+            overrides.put(index, frame);
+            return 0;
+        } finally {
+            lock.unlock();
+        }
     }
 
     /** Length in pages. */
@@ -124,19 +162,14 @@ public final class PageStore {
         lock.lock();
         try {
             for (PageExtent extent : extents) {
-                byte[][] contents = new byte[(int) extent.count][];
-                for (long page = extent.first; page < extent.end(); page++) {
-                    contents[(int) (page - extent.first)] = frameIfPresent(page) < 0
-                            ? new byte[0]
-                            : memory.segment(extent.frame(page), 1).toArray(ValueLayout.JAVA_BYTE);
-                }
-                int error = memory.show(extent.home, extent.count, fd, extent.first << Linux.PAGE_SHIFT);
-                if (error != 0) {
-                    return error;
-                }
-                for (int i = 0; i < contents.length; i++) {
-                    MemorySegment page = memory.segment(extent.home + i, 1);
-                    MemorySegment.copy(contents[i], 0, page, ValueLayout.JAVA_BYTE, 0, contents[i].length);
+                for (long at = extent.first; at < extent.end(); ) {
+                    long first = extent.nextDeparted(at, extent.end(), false);
+                    long end = extent.nextDeparted(first, extent.end(), true);
+                    int error = first == end ? 0 : showHome(extent, first, end, fd);
+                    if (error != 0) {
+                        return error;
+                    }
+                    at = end;
                 }
             }
             hostFile = fd;
@@ -144,6 +177,21 @@ public final class PageStore {
         } finally {
             lock.unlock();
         }
+    }
+
+    private int showHome(PageExtent extent, long first, long end, int fd) {
+        byte[][] contents = new byte[(int) (end - first)][];
+        for (long page = first; page < end; page++) {
+            contents[(int) (page - first)] = frameIfPresent(page) < 0
+                    ? new byte[0]
+                    : memory.segment(extent.frame(page), 1).toArray(ValueLayout.JAVA_BYTE);
+        }
+        int error = memory.show(extent.frame(first), end - first, fd, first << Linux.PAGE_SHIFT);
+        for (int i = 0; error == 0 && i < contents.length; i++) {
+            MemorySegment page = memory.segment(extent.frame(first) + i, 1);
+            MemorySegment.copy(contents[i], 0, page, ValueLayout.JAVA_BYTE, 0, contents[i].length);
+        }
+        return error;
     }
 
     /** Gives fresh frames the file's pages; false, with the frames freed, when that cannot be. */
@@ -179,7 +227,7 @@ public final class PageStore {
      * @return the frame, without a reference taken; {@code -EFAULT} past the end; {@code -ENOMEM}
      */
     public long frame(long index) {
-        if (index < 0 || index >= pages) {
+        if (index < 0 || index >= pages || barred(index)) {
             return -Errno.EFAULT;
         }
         PageExtent extent = extent(index);
@@ -589,11 +637,12 @@ public final class PageStore {
             }
             long stop = at + 1;
             if (frame < 0) {
-                stop = end;
+                stop = barred(at) ? Math.min(end, barredEnd) : end;
             } else {
                 PageExtent extent = extent(at);
                 if (extent != null && !extent.departed(at)) {
-                    stop = extent.nextDeparted(at, Math.min(Math.min(end, pages), extent.end()), true);
+                    long whole = at < barredStart ? Math.min(end, barredStart) : end;
+                    stop = extent.nextDeparted(at, Math.min(Math.min(whole, pages), extent.end()), true);
                 }
             }
             int error = frame < 0
@@ -609,7 +658,7 @@ public final class PageStore {
 
     /** The frame that a user access reaches, -EFAULT for SIGBUS, or -ENOMEM; the page does not become present. */
     private long visibleFrame(Vma vma, long index) {
-        if (!userAccessible || index >= pages || (vma.protection() & AddressSpace.READ_WRITE) == 0) {
+        if (!userAccessible || index >= pages || barred(index) || (vma.protection() & AddressSpace.READ_WRITE) == 0) {
             return -Errno.EFAULT;
         }
         PageExtent extent = extent(index);

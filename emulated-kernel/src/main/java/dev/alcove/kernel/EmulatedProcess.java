@@ -208,7 +208,7 @@ public final class EmulatedProcess implements Syscalls, AutoCloseable {
     @Override
     public int fallocate(int fd, int mode, long offset, long length) {
         return (int) transfer(fd, false, file -> true, (task, file) ->
-                Vfs.fallocate(task, file, mode, offset, length));
+                Vfs.fallocate(kernel.profile(), task, file, mode, offset, length));
     }
 
     @FunctionalInterface

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 package dev.alcove.kernel.file;
 
+import dev.alcove.kernel.KernelProfile;
 import dev.alcove.kernel.task.Task;
 import dev.alcove.sys.Errno;
 import dev.alcove.sys.Linux;
@@ -31,7 +32,10 @@ import org.jspecify.annotations.Nullable;
 public final class Vfs {
     private static final int ELOOP = 40;
     private static final int MAX_LINKS = 40;
-    private static final int FALLOC_KNOWN = 0x1 | 0x2 | 0x8 | 0x10 | 0x20 | 0x40 | 0x80;
+    private static final int FALLOC_KNOWN = 0x1 | 0x2 | 0x8 | 0x10 | 0x20 | 0x40;
+
+    /** FALLOC_FL_WRITE_ZEROES, of 6.17. */
+    private static final int WRITE_ZEROES = 0x80;
 
     /** Opens a path. */
     @FunctionalInterface
@@ -288,7 +292,8 @@ public final class Vfs {
     }
 
     /** fallocate(2) of an open file: what vfs_fallocate looks at, then the file. */
-    public static int fallocate(Task task, OpenFile file, int mode, long offset, long length) {
+    public static int fallocate(
+            KernelProfile profile, Task task, OpenFile file, int mode, long offset, long length) {
         if (offset < 0 || length <= 0) {
             return -Errno.EINVAL;
         }
@@ -297,7 +302,8 @@ public final class Vfs {
         boolean contradictory = Integer.bitCount(kind) > 1
                 || (kind == Linux.FALLOC_FL_PUNCH_HOLE && !keepSize)
                 || ((kind == Linux.FALLOC_FL_COLLAPSE_RANGE || kind == Linux.FALLOC_FL_INSERT_RANGE) && keepSize);
-        if ((mode & ~FALLOC_KNOWN) != 0 || contradictory) {
+        int known = profile.atLeast(6, 17) ? FALLOC_KNOWN | WRITE_ZEROES : FALLOC_KNOWN;
+        if ((mode & ~known) != 0 || contradictory) {
             return -Errno.EOPNOTSUPP;
         }
         if (!file.writable()) {

@@ -152,6 +152,9 @@ final class IoasCommands {
             long address,
             long length,
             int rights) {
+        if (!context.module().profile().atLeast(6, 13) && Long.compareUnsigned(length, -Linux.PAGE_SIZE - 1L) > 0) {
+            return -Errno.EINVAL;
+        }
         if (Long.compareUnsigned(address + length, address) < 0) {
             return -Errno.EOVERFLOW;
         }

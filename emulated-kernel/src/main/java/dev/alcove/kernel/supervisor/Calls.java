@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 package dev.alcove.kernel.supervisor;
 
+import dev.alcove.kernel.KernelProfile;
 import dev.alcove.kernel.file.Mapping;
 import dev.alcove.kernel.file.OpenFile;
 import dev.alcove.kernel.file.Vfs;
@@ -25,8 +26,10 @@ final class Calls {
     private static final long MOST = 1 << 20;
 
     private final Paths paths;
+    private final KernelProfile profile;
 
-    Calls(Paths paths) {
+    Calls(Paths paths, KernelProfile profile) {
+        this.profile = profile;
         this.paths = paths;
     }
 
@@ -62,7 +65,7 @@ final class Calls {
         };
     }
 
-    private static long onDescriptor(Client client, Notification call) {
+    private long onDescriptor(Client client, Notification call) {
         OpenFile file = client.own((int) call.a());
         return file == null ? PROCEED : serve(client, file, call);
     }
@@ -82,9 +85,9 @@ final class Calls {
         }
     }
 
-    private static long serve(Client client, OpenFile file, Notification call) {
+    private long serve(Client client, OpenFile file, Notification call) {
         return switch (call.number()) {
-            case Numbers.FALLOCATE -> Vfs.fallocate(client, file, (int) call.b(), call.c(), call.d());
+            case Numbers.FALLOCATE -> Vfs.fallocate(profile, client, file, (int) call.b(), call.c(), call.d());
             case Numbers.READ -> file.readable()
                     ? read(client, call, buffer -> file.read(client, buffer))
                     : -Errno.EBADF;

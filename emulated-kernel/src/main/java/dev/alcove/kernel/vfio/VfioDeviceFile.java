@@ -150,7 +150,7 @@ public final class VfioDeviceFile extends OpenFile {
                 new VfioAttachment(context, deviceId),
                 interrupts,
                 regions,
-                new VfioIoeventfds(function, config, regions),
+                new VfioIoeventfds(function, config, regions, !device.profile().atLeast(6, 14)),
                 new VfioFeatures(device.profile().vfioDmaBuf() ? dmaBufs : null),
                 dmaBufs,
                 header);

@@ -19,12 +19,15 @@ final class VfioIoeventfds {
     private final PciFunction function;
     private final VfioConfigSpace config;
     private final VfioRegions regions;
+    private final boolean quads;
     private final Map<Write, Virqfd> writes = new HashMap<>();
 
     /** What is written: no two eventfds write the same. */
     private record Write(int bar, long position, int width, long value) {}
 
-    VfioIoeventfds(PciFunction function, VfioConfigSpace config, VfioRegions regions) {
+    /** @param quads whether eight bytes may be written at once (up to 6.13) */
+    VfioIoeventfds(PciFunction function, VfioConfigSpace config, VfioRegions regions, boolean quads) {
+        this.quads = quads;
         this.function = function;
         this.config = config;
         this.regions = regions;
@@ -44,7 +47,7 @@ final class VfioIoeventfds {
         long index = call.quad(8) >>> VfioRequests.REGION_SHIFT;
         long position = call.quad(8) & ((1L << VfioRequests.REGION_SHIFT) - 1);
         MmioRegion bar = index > vfio.VFIO_PCI_BAR5_REGION_INDEX() ? null : regions.bar((int) index);
-        if (bar == null || position + width > bar.size() || width == Long.BYTES) {
+        if (bar == null || position + width > bar.size() || (width == Long.BYTES && !quads)) {
             return -Errno.EINVAL;
         }
         Write write = new Write((int) index, position, width, call.quad(16));

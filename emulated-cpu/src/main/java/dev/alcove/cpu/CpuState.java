@@ -59,6 +59,9 @@ public final class CpuState {
     /** Added to {@link GuestBus#tsc()} for the guest. */
     public long tscOffset;
 
+    /** The x87 FPU, MXCSR, the XMM registers and XCR0. */
+    public final FpuState fpu = new FpuState();
+
     /** Power-on state. */
     public CpuState() {
         for (int i = 0; i < segment.length; i++) {
@@ -103,6 +106,7 @@ public final class CpuState {
         pat = 0x0007040600070406L;
         tscAux = 0;
         tscOffset = 0;
+        fpu.reset();
     }
 
     SegmentRegister cs() {

@@ -4,7 +4,8 @@
  *
  * <p>{@link dev.alcove.cpu.Cpu} runs guest code until a {@link dev.alcove.cpu.CpuExit}; memory and devices are behind a
  * {@link dev.alcove.cpu.GuestBus}. Inside, a {@code Decoder} turns instructions into {@code Block}s of micro-operations
- * once, the {@code Interpreter} executes them, and the {@code Mmu} reaches host memory through a software TLB.
+ * once, the {@code Interpreter} executes them, and the {@code Mmu} reaches host memory through a software TLB. The
+ * registers of x87 and SSE are in {@link dev.alcove.cpu.FpuState}, which saves and loads the image of {@code fxsave64}.
  *
  * <p>An instruction that cannot go on throws {@code Fault} (an exception of the guest) or {@code Leave} (an exit, to be
  * executed again) before it has changed anything. What touches devices is executed in a block of its own, so that the

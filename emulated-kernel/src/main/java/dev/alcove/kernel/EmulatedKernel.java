@@ -106,7 +106,7 @@ public final class EmulatedKernel implements AutoCloseable {
      * and IOMMU_TEST_CMD. A kernel that people use is built without.
      */
     public void enableIommufdTest() {
-        new IommufdTest(iommufd, iommu);
+        new IommufdTest(iommufd, iommu, memory, vfs);
     }
 
     /** The driver of the machine's PCI functions; plugs in new ones. */

@@ -51,6 +51,11 @@ public final class DmaBufFile extends OpenFile {
         return size;
     }
 
+    /** Whose memory it is. */
+    public DmaBufExporter exporter() {
+        return exporter;
+    }
+
     /** Gives the buffer to somebody who maps it for devices: {@link DmaBufExporter#attach}. */
     public long attach(Runnable revoke) {
         return exporter.attach(revoke);

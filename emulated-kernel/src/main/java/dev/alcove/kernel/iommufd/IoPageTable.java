@@ -25,6 +25,8 @@ final class IoPageTable {
     /** A piece of pages to be mapped: a reference to them that the map takes over, and the byte range in them. */
     record Slice(IopPages pages, long startByte, long length) {}
 
+    private static final int MOST_NOTIFICATIONS = 100;
+
     private final Allocator allocator;
     private final ReentrantReadWriteLock domainsLock = new ReentrantReadWriteLock();
     private final ReentrantReadWriteLock iovaLock = new ReentrantReadWriteLock();
@@ -32,6 +34,7 @@ final class IoPageTable {
     private IntervalTree<Object> allowed = new IntervalTree<>();
     private final IntervalTree<Object> reserved = new IntervalTree<>();
     private final List<IommuDomain> domains = new ArrayList<>();
+    private final IopAccesses accesses = new IopAccesses(areas, iovaLock.readLock());
     private long alignment = 1;
     private volatile boolean largePages = true;
 
@@ -168,10 +171,32 @@ final class IoPageTable {
      * are gone.
      *
      * @param unmapped element 0 receives the bytes unmapped, also on an error
-     * @return 0, also when the range is empty; {@code -ENOENT} an area is covered in part; {@code -EBUSY}
+     * @return 0, also when the range is empty; {@code -ENOENT} an area is covered in part; {@code -EBUSY};
+     *     {@code -EDEADLK} the kernel itself does not let go of an area
      */
     int unmap(long first, long last, long[] unmapped) {
         unmapped[0] = 0;
+        long at = first;
+        IopArea before = null;
+        for (int tries = 0; ; ) {
+            IopArea[] used = new IopArea[1];
+            int error = unmapUnused(at, last, unmapped, used);
+            IopArea area = used[0];
+            if (error != 0 || area == null) {
+                return error;
+            }
+            tries = area == before ? tries + 1 : 1;
+            before = area;
+            accesses.notifyUnmap(area.iova, area.last);
+            if (tries > MOST_NOTIFICATIONS) {
+                return -Errno.EDEADLK;
+            }
+            at = area.iova;
+        }
+    }
+
+    /** @param used receives the area before which it ends, as the kernel itself uses it */
+    private int unmapUnused(long first, long last, long[] unmapped, @Nullable IopArea[] used) {
         domainsLock.readLock().lock();
         try {
             for (long at = first; ; ) {
@@ -185,11 +210,16 @@ final class IoPageTable {
                     }
                     area = span.value;
                     pages = area.pages;
-                    if (pages == null) {
+                    if (pages == null || area.locks > 0) {
                         return -Errno.EBUSY;
                     }
-                    if (Long.compareUnsigned(area.iova, first) < 0 || Long.compareUnsigned(area.last, last) > 0) {
+                    if (Long.compareUnsigned(area.iova, at) < 0 || Long.compareUnsigned(area.last, last) > 0) {
                         return -Errno.ENOENT;
+                    }
+                    if (area.accesses > 0) {
+                        area.preventAccess = true;
+                        used[0] = area;
+                        return 0;
                     }
                     area.pages = null;
                 } finally {
@@ -266,7 +296,7 @@ final class IoPageTable {
 
     private int split(IopArea area, long boundary) {
         IopPages pages = area.pages;
-        if (pages == null) {
+        if (pages == null || area.preventAccess) {
             return -Errno.EBUSY;
         }
         if (pages.isDmaBuf()) {
@@ -282,7 +312,7 @@ final class IoPageTable {
         IopArea high = new IopArea(boundary, area.last, area.startByteOf(boundary), area.rights);
         pages.mutex.lock();
         try {
-            if (area.storage != null && largePages) {
+            if (area.accesses > 0 || (area.storage != null && largePages)) {
                 return -Errno.EINVAL;
             }
             pages.split(area, low, high);
@@ -382,9 +412,53 @@ final class IoPageTable {
     }
 
     private void updateAlignment() {
-        alignment = largePages ? 1 : Linux.PAGE_SIZE;
+        alignment = largePages ? accesses.alignment() : Linux.PAGE_SIZE;
         for (IommuDomain domain : domains) {
             alignment = Math.max(alignment, domain.format().smallestPage());
+        }
+    }
+
+    /** Adds a user of the kernel's own: 0, {@code -EADDRINUSE} areas are not aligned as it needs them, {@code -ENOMEM}. */
+    int addAccess(IommufdAccess access) {
+        lockAll();
+        try {
+            if (!allocator.charge("iommufd access list")) {
+                return -Errno.ENOMEM;
+            }
+            if (access.alignment() > alignment && !fits(access.alignment())) {
+                return -Errno.EADDRINUSE;
+            }
+            accesses.add(access);
+            updateAlignment();
+            return 0;
+        } finally {
+            unlockAll();
+        }
+    }
+
+    void removeAccess(IommufdAccess access) {
+        lockAll();
+        try {
+            accesses.remove(access);
+            updateAlignment();
+        } finally {
+            unlockAll();
+        }
+    }
+
+    /** The users of the kernel's own. */
+    IopAccesses accesses() {
+        return accesses;
+    }
+
+    /** The IOVA of the n-th area, with an offset; 0 when there are not so many. */
+    long iovaOfNthArea(int n, long offset) {
+        iovaLock.readLock().lock();
+        try {
+            List<IopArea> all = areas.values();
+            return Integer.compareUnsigned(n, all.size()) < 0 ? all.get(n).iova + offset : 0;
+        } finally {
+            iovaLock.readLock().unlock();
         }
     }
 

@@ -172,7 +172,7 @@ final class IoasCommands {
 
     private static IopPages newPages(IommufdContext context, Task task, PageSource source, int rights) {
         return new IopPages(
-                context.module().allocator(),
+                context.module(),
                 source,
                 (rights & IommuDomain.WRITE) != 0,
                 MemlockAccount.of(task, context.accountPerProcess()));

@@ -188,6 +188,24 @@ public final class IommufdContext extends OpenFile {
         objects.put(object);
     }
 
+    /**
+     * Makes a way for another part of the kernel to use memory of an address space.
+     *
+     * @param pins whether it is to pin pages
+     * @return null when there is no memory
+     */
+    public @Nullable IommufdAccess newAccess(boolean pins, AccessUser user) {
+        int id = objects.reserve();
+        if (id < 0) {
+            return null;
+        }
+        IommufdAccess access = new IommufdAccess(id, this, pins, user);
+        access.users = 1;
+        get();
+        objects.add(access);
+        return access;
+    }
+
     /** The device behind an object id; null when there is none. */
     public @Nullable IommuDevice device(int id) {
         BoundDevice bound = objects.get(id, BoundDevice.class);

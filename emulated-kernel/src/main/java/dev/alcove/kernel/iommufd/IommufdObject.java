@@ -2,7 +2,7 @@
 package dev.alcove.kernel.iommufd;
 
 /** Something with an id in a context. */
-public abstract sealed class IommufdObject permits Ioas, Hwpt, BoundDevice, FaultQueue, KernelObject {
+public abstract sealed class IommufdObject permits Ioas, Hwpt, BoundDevice, FaultQueue, IommufdAccess, KernelObject {
     private final int id;
 
     /** Users besides the id itself; under the {@link ObjectTable}'s lock. */

@@ -29,6 +29,15 @@ final class IopArea {
     /** The area's entry among those that keep its pages pinned; set exactly when {@link #storage} is. */
     @Nullable Span<IopArea> holder;
 
+    /** Pins of the kernel itself; under the iova lock and the lock of the pages, one of them for reading. */
+    int accesses;
+
+    /** Those of the pins above that keep the area from being unmapped. */
+    int locks;
+
+    /** Whether the kernel itself may not begin to use the area, as it is to be unmapped; under the iova lock. */
+    boolean preventAccess;
+
     /** The area's entry in the IOVA tree. */
     @Nullable Span<IopArea> node;
 

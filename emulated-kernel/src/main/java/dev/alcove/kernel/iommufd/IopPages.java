@@ -3,9 +3,10 @@ package dev.alcove.kernel.iommufd;
 
 import dev.alcove.kernel.iommu.IommuDomain;
 import dev.alcove.kernel.iommufd.IntervalTree.Span;
-import dev.alcove.kernel.mm.Allocator;
+import dev.alcove.kernel.mm.Mm;
 import dev.alcove.sys.Errno;
 import dev.alcove.sys.Linux;
+import java.lang.foreign.MemorySegment;
 import java.util.List;
 import java.util.concurrent.locks.ReentrantLock;
 import org.jspecify.annotations.Nullable;
@@ -26,10 +27,13 @@ final class IopPages {
     private static final long UNMAP_STEP = 1L << 30;
 
     final ReentrantLock mutex = new ReentrantLock();
-    private final Allocator allocator;
+    private final Iommufd module;
     private final PageSource source;
     private final boolean writable;
     private final IntervalTree<IopArea> holders = new IntervalTree<>();
+
+    /** What the kernel itself has pinned; null until it does. */
+    private @Nullable AccessPins accesses;
 
     /** Of a dma-buf only. */
     private final @Nullable DmaBufTracker tracker;
@@ -38,8 +42,8 @@ final class IopPages {
     private long pinned;
     private int references = 1;
 
-    IopPages(Allocator allocator, PageSource source, boolean writable, MemlockAccount account) {
-        this.allocator = allocator;
+    IopPages(Iommufd module, PageSource source, boolean writable, MemlockAccount account) {
+        this.module = module;
         this.source = source;
         this.writable = writable;
         this.account = account;
@@ -137,7 +141,7 @@ final class IopPages {
         if (domains.isEmpty()) {
             return 0;
         }
-        if (!allocator.charge("iommufd batch")) {
+        if (!module.allocator().charge("iommufd batch")) {
             return -Errno.ENOMEM;
         }
         mutex.lock();
@@ -170,25 +174,13 @@ final class IopPages {
 
     /** Pins everything first: what a page table says comes after what the source says. */
     private int mapAll(IopArea area, List<IommuDomain> domains, boolean large, PfnRuns fresh) {
-        long[] frames = new long[BATCH];
         long last = area.lastIndex();
+        long[] frames = new long[batch(last - area.firstIndex() + 1)];
         PfnRuns all = new PfnRuns();
         for (long index = area.firstIndex(); index <= last; ) {
-            Span<IopArea> holder = holders.first(index, last);
-            int count;
-            if (holder != null && holder.first <= index) {
-                count = (int) Math.min(BATCH, Math.min(holder.last, last) - index + 1);
-                readBack(holder.value, index, count, frames);
-            } else {
-                long spanLast = holder == null ? last : holder.first - 1;
-                count = (int) Math.min(BATCH, spanLast - index + 1);
-                count = source.pin(index, count, writable, frames);
-                if (count < 0) {
-                    return count;
-                }
-                for (int i = 0; i < count && tracker == null; i++) {
-                    fresh.add(index + i, frames[i], 1);
-                }
+            int count = read(index, last, frames, writable, fresh);
+            if (count < 0) {
+                return count;
             }
             for (int i = 0; i < count; i++) {
                 all.add(index + i, frames[i], 1);
@@ -199,6 +191,48 @@ final class IopPages {
         all.forEach((index, pfn, pages) ->
                 error[0] = error[0] == 0 ? mapRun(area, domains, large, index, pfn, pages) : error[0]);
         return error[0];
+    }
+
+    /** Pages that are looked at in one step. */
+    private int batch(long pages) {
+        return module.batch((int) Math.min(BATCH, pages));
+    }
+
+    /**
+     * Finds frames where they are known, or pins them.
+     *
+     * @param frames receives them from element 0 on, no more than fit
+     * @param fresh receives those that were pinned
+     * @return how many, at least one, or what the source answers
+     */
+    private int read(long index, long last, long[] frames, boolean write, PfnRuns fresh) {
+        long most = Math.min(last, index + frames.length - 1);
+        AccessPins pins = accesses;
+        Span<?> pin = pins == null ? null : pins.first(index, most);
+        if (pins != null && pin != null && pin.first <= index) {
+            int count = (int) (Math.min(pin.last, most) - index + 1);
+            for (int i = 0; i < count; i++) {
+                frames[i] = pins.frame(index + i);
+            }
+            return count;
+        }
+        Span<IopArea> holder = holders.first(index, most);
+        if (holder != null && holder.first <= index) {
+            int count = (int) (Math.min(holder.last, most) - index + 1);
+            readBack(holder.value, index, count, frames);
+            return count;
+        }
+        if (pin != null) {
+            most = Math.min(most, pin.first - 1);
+        }
+        if (holder != null) {
+            most = Math.min(most, holder.first - 1);
+        }
+        int count = source.pin(index, (int) (most - index + 1), write, frames);
+        for (int i = 0; i < count && tracker == null; i++) {
+            fresh.add(index + i, frames[i], 1);
+        }
+        return count;
     }
 
     private static int mapRun(
@@ -302,14 +336,191 @@ final class IopPages {
         }
     }
 
+    /**
+     * Pins pages for the kernel itself ({@code iopt_area_add_access}). Each such pin counts for the area too.
+     *
+     * @param frames receives the frames from element {@code at} on
+     * @param lockArea whether the area cannot be unmapped meanwhile
+     * @return 0; {@code -EINVAL} registers; {@code -ENOMEM}; what the source answers
+     */
+    int addAccess(IopArea area, long first, long last, long[] frames, int at, boolean lockArea) {
+        if (tracker != null) {
+            return -Errno.EINVAL;
+        }
+        mutex.lock();
+        try {
+            AccessPins pins = accesses == null ? new AccessPins() : accesses;
+            if (pins.join(first, last)) {
+                for (long index = first; index <= last; index++) {
+                    frames[at + (int) (index - first)] = pins.frame(index);
+                }
+            } else {
+                int error = module.allocator().charge("iommufd pages access")
+                        ? readAll(first, last, frames, at)
+                        : -Errno.ENOMEM;
+                if (error != 0) {
+                    return error;
+                }
+                accesses = pins;
+                for (long index = first; index <= last; index++) {
+                    pins.put(index, frames[at + (int) (index - first)]);
+                }
+                pins.add(first, last);
+            }
+            area.accesses++;
+            area.locks += lockArea ? 1 : 0;
+            return 0;
+        } finally {
+            mutex.unlock();
+        }
+    }
+
+    /** All or nothing, with what is pinned for it charged. */
+    private int readAll(long first, long last, long[] frames, int at) {
+        PfnRuns fresh = new PfnRuns();
+        long[] part = new long[batch(last - first + 1)];
+        int error = 0;
+        for (long index = first; index <= last && error == 0; ) {
+            int count = read(index, last, part, writable, fresh);
+            if (count < 0) {
+                error = count;
+            } else {
+                System.arraycopy(part, 0, frames, at + (int) (index - first), count);
+                index += count;
+            }
+        }
+        if (error == 0) {
+            error = account.charge(fresh.pages());
+        }
+        if (error != 0) {
+            fresh.forEach((index, pfn, pages) -> unpin(pfn, pages));
+            return error;
+        }
+        pinned += fresh.pages();
+        return 0;
+    }
+
+    /** Undoes {@link #addAccess}: what nobody else has is unpinned. */
+    void removeAccess(IopArea area, long first, long last, boolean unlockArea) {
+        mutex.lock();
+        try {
+            AccessPins pins = accesses;
+            if (pins == null) {
+                throw new AssertionError("nothing is pinned");
+            }
+            area.accesses--;
+            area.locks -= unlockArea ? 1 : 0;
+            if (!pins.leave(first, last)) {
+                return;
+            }
+            PfnRuns removed = new PfnRuns();
+            pins.holes(first, last, (from, to) -> {
+                for (long index = from; index <= to; index++) {
+                    removed.add(index, pins.remove(index), 1);
+                }
+                return true;
+            });
+            removed.forEach(this::unpinUnheld);
+        } finally {
+            mutex.unlock();
+        }
+    }
+
+    /**
+     * Copies to or from the pages ({@code iopt_pages_rw_access}).
+     *
+     * @param caller the address space of who asks, if its own way to the memory may be taken; null otherwise
+     * @param start the first byte
+     * @return 0; {@code -EPERM}; {@code -EINVAL} registers; what the source answers
+     */
+    int rw(@Nullable Mm caller, long start, MemorySegment data, boolean write) {
+        if (write && !writable) {
+            return -Errno.EPERM;
+        }
+        if (tracker != null) {
+            return -Errno.EINVAL;
+        }
+        if (source instanceof PageSource.User user) {
+            if (caller == user.mm()) {
+                return write ? caller.copyOut(user.start() + start, data) : caller.copyIn(user.start() + start, data);
+            }
+            boolean onePage = start >>> Linux.PAGE_SHIFT == (start + data.byteSize() - 1) >>> Linux.PAGE_SHIFT;
+            if (onePage && !user.mm().gone()) {
+                return copyPage(start, data, write);
+            }
+        }
+        return copyPages(start, data, write);
+    }
+
+    /** From where the memory is now, whatever is pinned. */
+    private int copyPage(long start, MemorySegment data, boolean write) {
+        long[] frame = new long[1];
+        int count = source.pin(start >>> Linux.PAGE_SHIFT, 1, write, frame);
+        if (count < 0) {
+            return count;
+        }
+        copy((frame[0] << Linux.PAGE_SHIFT) + (start & (Linux.PAGE_SIZE - 1)), data, write);
+        source.unpin(frame[0]);
+        return 0;
+    }
+
+    /** As a device would see it. */
+    private int copyPages(long start, MemorySegment data, boolean write) {
+        long last = (start + data.byteSize() - 1) >>> Linux.PAGE_SHIFT;
+        mutex.lock();
+        try {
+            long at = start;
+            long[] frames = new long[batch(last - (start >>> Linux.PAGE_SHIFT) + 1)];
+            for (long index = start >>> Linux.PAGE_SHIFT; index <= last; ) {
+                PfnRuns fresh = new PfnRuns();
+                int count = read(index, last, frames, writable, fresh);
+                if (count < 0) {
+                    return count;
+                }
+                for (int i = 0; i < count; i++) {
+                    long end = Math.min((index + i + 1) << Linux.PAGE_SHIFT, start + data.byteSize());
+                    long address = (frames[i] << Linux.PAGE_SHIFT) + (at & (Linux.PAGE_SIZE - 1));
+                    copy(address, data.asSlice(at - start, end - at), write);
+                    at = end;
+                }
+                fresh.forEach((from, pfn, pages) -> unpin(pfn, pages));
+                index += count;
+            }
+            return 0;
+        } finally {
+            mutex.unlock();
+        }
+    }
+
+    private void copy(long address, MemorySegment data, boolean write) {
+        MemorySegment view = module.memory().view();
+        if (write) {
+            MemorySegment.copy(data, 0, view, address, data.byteSize());
+        } else {
+            MemorySegment.copy(view, address, data, 0, data.byteSize());
+        }
+    }
+
+    /** Unpins what neither a domain nor the kernel itself has. */
     private void unpinUnheld(long index, long pfn, long pages) {
+        AccessPins pins = accesses;
         holders.holes(index, index + pages - 1, (first, last) -> {
-            long count = last - first + 1;
-            unpin(pfn + (first - index), count);
-            pinned -= count;
-            account.uncharge(count);
+            if (pins == null) {
+                unpinRange(pfn + (first - index), last - first + 1);
+            } else {
+                pins.holes(first, last, (from, to) -> {
+                    unpinRange(pfn + (from - index), to - from + 1);
+                    return true;
+                });
+            }
             return true;
         });
+    }
+
+    private void unpinRange(long pfn, long count) {
+        unpin(pfn, count);
+        pinned -= count;
+        account.uncharge(count);
     }
 
     private void unpin(long pfn, long pages) {

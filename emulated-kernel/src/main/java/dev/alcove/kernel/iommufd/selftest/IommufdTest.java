@@ -1,11 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 package dev.alcove.kernel.iommufd.selftest;
 
+import dev.alcove.kernel.file.Vfs;
 import dev.alcove.kernel.iommu.Iommu;
 import dev.alcove.kernel.iommu.mock.MockDriver;
 import dev.alcove.kernel.iommufd.Command;
 import dev.alcove.kernel.iommufd.Iommufd;
 import dev.alcove.kernel.iommufd.IommufdContext;
+import dev.alcove.kernel.mm.PhysicalMemory;
 import dev.alcove.sys.Errno;
 import java.util.HashMap;
 import java.util.Map;
@@ -20,9 +22,14 @@ public final class IommufdTest {
     private final Map<Integer, Operation> operations = new HashMap<>();
 
     /** Adds IOMMU_TEST_CMD to a kernel, before anybody has opened /dev/iommu. */
-    public IommufdTest(Iommufd iommufd, Iommu iommu) {
+    public IommufdTest(Iommufd iommufd, Iommu iommu, PhysicalMemory memory, Vfs vfs) {
         MockDriver driver = new MockDriver(iommu);
         new MockDomains(driver).addTo(operations);
+        new Checks(driver, memory).addTo(operations);
+        new Accesses().addTo(operations);
+        if (iommufd.profile().vfioDmaBuf()) {
+            new DmaBufs(memory, vfs).addTo(operations);
+        }
         iommufd.addCommand(NUMBER, TestCommand.LEAST, TestCommand.SIZE, this::execute);
     }
 

@@ -28,7 +28,7 @@ import picocli.CommandLine.Spec;
         name = "exec",
         mixinStandardHelpOptions = true,
         sortOptions = false,
-        customSynopsis = "alcove exec [--profile 7.2|6.18|6.12] [--device edu] [--] PROGRAM [ARGUMENT...]",
+        customSynopsis = "alcove exec [--profile 7.2|6.18|6.12] [--device edu] [--huge-pages N] [--] PROGRAM [ARGUMENT...]",
         description = {
             "Runs an unmodified Linux program whose opens of /dev/kvm, /dev/iommu and /dev/vfio/* are answered by the"
                     + " emulated kernel; everything else it does is the host's.",
@@ -63,6 +63,13 @@ final class ExecCommand implements Callable<Integer> {
             paramLabel = "edu",
             description = "A device of the machine, at 0000:00:04.0 and bound to vfio-pci.")
     private @Nullable Device device;
+
+    @Option(
+            names = "--huge-pages",
+            paramLabel = "N",
+            description = "Huge pages of 2 MiB in the machine's pool (/proc/sys/vm/nr_hugepages); ${DEFAULT-VALUE}. Only"
+                    + " those that are touched cost memory.")
+    private int hugePages = 1024;
 
     @Parameters(paramLabel = "PROGRAM", arity = "1..*", description = "The program and its arguments.")
     private List<String> command = List.of();
@@ -106,6 +113,7 @@ final class ExecCommand implements Callable<Integer> {
         try (EmulatedKernel kernel = new EmulatedKernel(profile, new HostSyscalls())) {
             // The programs are those that test a kernel.
             kernel.enableIommufdTest();
+            kernel.memory().hugePages().resize(Math.max(0, hugePages));
             if (device != null) {
                 kernel.vfioPci().addEdu(EmulatedHost.EDU, EmulatedHost.EDU_DMA_BITS);
             }

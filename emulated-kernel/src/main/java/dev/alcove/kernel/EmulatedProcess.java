@@ -3,6 +3,7 @@ package dev.alcove.kernel;
 
 import dev.alcove.kernel.file.EventFile;
 import dev.alcove.kernel.file.FileTable;
+import dev.alcove.kernel.file.HugetlbFile;
 import dev.alcove.kernel.file.Mapping;
 import dev.alcove.kernel.file.MemoryFile;
 import dev.alcove.kernel.file.NullFile;
@@ -10,6 +11,7 @@ import dev.alcove.kernel.file.OpenFile;
 import dev.alcove.kernel.file.Stat;
 import dev.alcove.kernel.file.Vfs;
 import dev.alcove.kernel.mm.AddressSpace;
+import dev.alcove.kernel.mm.HugePages;
 import dev.alcove.kernel.mm.LockedMemory;
 import dev.alcove.kernel.task.Credentials;
 import dev.alcove.kernel.task.Limits;
@@ -42,6 +44,10 @@ public final class EmulatedProcess implements Syscalls, AutoCloseable {
     private static final long TASK_SIZE = (1L << 47) - Linux.PAGE_SIZE;
     private static final int KNOWN_MAP_FLAGS = 0x1fffff;
     private static final int MFD_FLAGS = Linux.MFD_CLOEXEC | Linux.MFD_ALLOW_SEALING | 0x18;
+    /** Where flags of mmap and memfd_create have the base 2 logarithm of the size of huge pages; 0 is 2 MiB. */
+    private static final int HUGE_SHIFT = 26;
+    private static final int HUGE_MASK = 0x3f;
+    private static final int LOG_2M = 21;
     private static final int MFD_NOEXEC_SEAL = 8;
     private static final int MAX_MEMFD_NAME = 249;
     private static final int UTSNAME_FIELD = 65;
@@ -238,13 +244,27 @@ public final class EmulatedProcess implements Syscalls, AutoCloseable {
 
     @Override
     public int memfdCreate(String name, int flags) {
-        if ((flags & ~MFD_FLAGS) != 0 || name.getBytes(StandardCharsets.UTF_8).length > MAX_MEMFD_NAME) {
+        boolean huge = (flags & Linux.MFD_HUGETLB) != 0;
+        int known = huge ? MFD_FLAGS | Linux.MFD_HUGETLB | HUGE_MASK << HUGE_SHIFT : MFD_FLAGS;
+        if ((flags & ~known) != 0 || name.getBytes(StandardCharsets.UTF_8).length > MAX_MEMFD_NAME) {
             return -Errno.EINVAL;
+        }
+        if (huge && !hasHugePages(flags)) {
+            return -Errno.ENODEV;
         }
         int seals = (flags & MFD_NOEXEC_SEAL) != 0
                 ? MemoryFile.F_SEAL_EXEC
                 : (flags & Linux.MFD_ALLOW_SEALING) != 0 ? 0 : MemoryFile.F_SEAL_SEAL;
-        return install(memoryFile(0, seals), (flags & Linux.MFD_CLOEXEC) != 0);
+        MemoryFile file = huge
+                ? new HugetlbFile(kernel.memory(), seals, kernel.vfs().nextInode())
+                : memoryFile(0, seals);
+        return install(file, (flags & Linux.MFD_CLOEXEC) != 0);
+    }
+
+    /** Whether the machine has a pool of huge pages of the size that flags of mmap or memfd_create ask for. */
+    private static boolean hasHugePages(int flags) {
+        int log = flags >>> HUGE_SHIFT & HUGE_MASK;
+        return log == 0 || log == LOG_2M;
     }
 
     private MemoryFile memoryFile(long size, int seals) {
@@ -303,6 +323,10 @@ public final class EmulatedProcess implements Syscalls, AutoCloseable {
             if (length == 0) {
                 return -Errno.EINVAL;
             }
+            boolean huge = anonymous ? (flags & Linux.MAP_HUGETLB) != 0 : file instanceof HugetlbFile;
+            if ((anonymous && huge && !hasHugePages(flags)) || (!anonymous && !huge && (flags & Linux.MAP_HUGETLB) != 0)) {
+                return -Errno.EINVAL;
+            }
             if (length < 0 || length > TASK_SIZE) {
                 return -Errno.ENOMEM;
             }
@@ -317,11 +341,11 @@ public final class EmulatedProcess implements Syscalls, AutoCloseable {
                 return -Errno.EOPNOTSUPP;
             }
             long rounded = (length + Linux.PAGE_SIZE - 1) & -Linux.PAGE_SIZE;
+            if (huge) {
+                return mapHuge(task, (HugetlbFile) file, address, length, protection, flags, offset);
+            }
             if (file != null) {
                 return mapFile(task, file, address, rounded, protection, flags, offset);
-            }
-            if ((flags & Linux.MAP_HUGETLB) != 0) {
-                return -Errno.ENOMEM;
             }
             if (type == Linux.MAP_PRIVATE) {
                 return group.mm().mapAnonymous(address, rounded, protection, flags);
@@ -331,6 +355,26 @@ public final class EmulatedProcess implements Syscalls, AutoCloseable {
         } finally {
             task.leave();
         }
+    }
+
+    /** Maps huge pages: those of a file, or fresh ones where there is none. */
+    private long mapHuge(
+            Task task, @Nullable HugetlbFile file, long address, long length, int protection, int flags, long offset) {
+        boolean fixed = (flags & (Linux.MAP_FIXED | Linux.MAP_FIXED_NOREPLACE)) != 0;
+        if (fixed && !HugePages.aligned(address)) {
+            return -Errno.EINVAL;
+        }
+        long hint = HugePages.count(address) * HugePages.BYTES;
+        long rounded = HugePages.count(length) * HugePages.BYTES;
+        if (file != null) {
+            return mapFile(task, file, hint, rounded, protection, flags, offset);
+        }
+        HugetlbFile fresh =
+                new HugetlbFile(kernel.memory(), MemoryFile.F_SEAL_SEAL, kernel.vfs().nextInode());
+        fresh.truncate(task, rounded);
+        long answer = mapFile(task, fresh, hint, rounded, protection, flags, 0);
+        fresh.put();
+        return answer;
     }
 
     /** Files of memory have signed offsets; a driver may use all 64 bits. */

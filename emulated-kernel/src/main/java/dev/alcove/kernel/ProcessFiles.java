@@ -1,22 +1,40 @@
 // SPDX-License-Identifier: Apache-2.0
 package dev.alcove.kernel;
 
+import dev.alcove.kernel.file.Attribute;
 import dev.alcove.kernel.file.NullFile;
 import dev.alcove.kernel.file.Vfs;
+import dev.alcove.kernel.mm.HugePages;
 import dev.alcove.kernel.task.Task;
+import dev.alcove.sys.Errno;
 import dev.alcove.sys.Linux;
+import java.util.List;
 
-/** /dev/null, and the lines of /proc/self/status that a VMM reads. */
+/** /dev/null, the lines of /proc/self/status that a VMM reads, and the views and the size of the pool of huge pages. */
 final class ProcessFiles implements Subsystem {
     /** CAP_CHECKPOINT_RESTORE. */
     private static final int LAST_CAPABILITY = 40;
 
+    private static final String SIZE = "/sys/kernel/mm/hugepages/hugepages-2048kB";
+    private static final int OVER = 12;
+
     private final Vfs vfs;
+    private final HugePages hugePages;
 
     ProcessFiles(EmulatedKernel kernel) {
         vfs = kernel.vfs();
         vfs.add("/dev/null", (task, flags) ->
                 task.install(new NullFile(flags, vfs.nextInode()), (flags & Linux.O_CLOEXEC) != 0));
+        hugePages = kernel.memory().hugePages();
+        vfs.addText("/proc/meminfo", task -> hugePages.describe());
+        Attribute count = Attribute.of(task -> hugePages.total() + "\n", (task, text) -> resize(text));
+        vfs.addText("/proc/sys/vm/nr_hugepages", 0644, count);
+        vfs.addText(SIZE + "/nr_hugepages", 0644, count);
+        vfs.addText(SIZE + "/free_hugepages", task -> hugePages.free() + "\n");
+        vfs.addText(SIZE + "/resv_hugepages", task -> hugePages.reserved() + "\n");
+        vfs.addText(SIZE + "/surplus_hugepages", "0\n");
+        vfs.claim("/proc/sys/vm/nr_hugepages", false);
+        vfs.claim("/sys/kernel/mm/hugepages", false);
         vfs.addTaskText("status", 0444, thread -> ProcessFiles::status);
     }
 
@@ -29,8 +47,20 @@ final class ProcessFiles implements Subsystem {
                 task.tgid(), task.tid(), 4 * task.mm().locked().pages(), 4 * task.mm().pinnedPages(), capabilities);
     }
 
+    private long resize(String text) {
+        String number = text.strip();
+        if (number.isEmpty() || number.length() > OVER || !number.chars().allMatch(c -> c >= '0' && c <= '9')) {
+            return -Errno.EINVAL;
+        }
+        hugePages.resize(Long.parseLong(number));
+        return 0;
+    }
+
     @Override
     public void close() {
+        vfs.remove("/proc/meminfo");
+        vfs.remove("/proc/sys/vm/nr_hugepages");
+        List.of("nr", "free", "resv", "surplus").forEach(name -> vfs.remove(SIZE + "/" + name + "_hugepages"));
         vfs.remove("/dev/null");
     }
 }

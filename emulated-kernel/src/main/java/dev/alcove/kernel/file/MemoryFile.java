@@ -18,7 +18,7 @@ import java.util.concurrent.locks.ReentrantReadWriteLock;
  * <p>Size and contents as far as read and write go are under the file's lock, above the page store's; seals and the
  * position as well.
  */
-public final class MemoryFile extends OpenFile {
+public class MemoryFile extends OpenFile {
     public static final int F_SEAL_SEAL = 1;
     public static final int F_SEAL_SHRINK = 2;
     public static final int F_SEAL_GROW = 4;
@@ -60,6 +60,17 @@ public final class MemoryFile extends OpenFile {
         this.inode = inode;
         this.largestFolio = largestFolio;
         this.store = new PageStore(memory, pages(size), true);
+        this.afterRelease = () -> {};
+    }
+
+    /** An empty file of the kernel's with pages of another kind. */
+    MemoryFile(PhysicalMemory memory, PageStore store, int seals, long inode) {
+        super(Linux.O_RDWR | Linux.O_LARGEFILE);
+        this.memory = memory;
+        this.seals = seals;
+        this.inode = inode;
+        this.largestFolio = PAGE;
+        this.store = store;
         this.afterRelease = () -> {};
     }
 
@@ -199,6 +210,18 @@ public final class MemoryFile extends OpenFile {
         return done;
     }
 
+    /** Makes the file longer if it is shorter than that. */
+    final void extend(long bytes) {
+        lock.writeLock().lock();
+        try {
+            if (bytes > size) {
+                grow(bytes);
+            }
+        } finally {
+            lock.writeLock().unlock();
+        }
+    }
+
     private void grow(long bytes) {
         if (pages(bytes) != store.pages()) {
             store.resize(pages(bytes));
@@ -234,6 +257,11 @@ public final class MemoryFile extends OpenFile {
         if (offset < 0 || offset >= size) {
             return -Errno.ENXIO;
         }
+        return seekHole(offset, data);
+    }
+
+    /** Where data or a hole begins from an offset inside the file on. */
+    protected long seekHole(long offset, boolean data) {
         long first = offset >> Linux.PAGE_SHIFT;
         long end = pages(size);
         long page = data ? store.nextPresent(first, end) : store.nextAbsent(first, end);

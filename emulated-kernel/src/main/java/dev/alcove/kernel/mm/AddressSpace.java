@@ -75,7 +75,7 @@ public final class AddressSpace extends Mm {
         if ((flags & Linux.MAP_TYPE) == Linux.MAP_PRIVATE && (protection & Linux.PROT_WRITE) != 0) {
             long pages = length >> Linux.PAGE_SHIFT;
             AnonymousMemory copy = new AnonymousMemory(memory, pages, owner, store, firstPage);
-            if (!copy.fill(0, pages)) {
+            if (!copy.charge() || !copy.fill(0, pages)) {
                 copy.put();
                 return -Errno.ENOMEM;
             }
@@ -141,6 +141,9 @@ public final class AddressSpace extends Mm {
             if (!inside(hint, length)) {
                 return -Errno.ENOMEM;
             }
+            if (!noReplace && splitsHugePage(hint, hint + length)) {
+                return -Errno.EINVAL;
+            }
             if (!noReplace) {
                 cut(hint, hint + length, released);
             }
@@ -158,17 +161,32 @@ public final class AddressSpace extends Mm {
         return address >= base && length <= size && address - base <= size - length;
     }
 
-    /** Takes every mapping in a range of page aligned addresses away; 0. */
+    /** Takes every mapping in a range of page aligned addresses away; 0, or {@code -EINVAL} for a part of a huge page. */
     public int unmap(long address, long length) {
         List<Referenced> released = new ArrayList<>();
         lock();
         try {
+            if (splitsHugePage(address, address + length)) {
+                return -Errno.EINVAL;
+            }
             cut(address, address + length, released);
         } finally {
             unlock();
             released.forEach(Referenced::put);
         }
         return 0;
+    }
+
+    private boolean splitsHugePage(long start, long end) {
+        for (Vma vma : overlapping(start, end)) {
+            PageStore store = vma.store();
+            boolean first = HugePages.aligned(start) || start <= vma.start();
+            boolean last = HugePages.aligned(end) || end >= vma.end();
+            if (store != null && store.huge() && !(first && last)) {
+                return true;
+            }
+        }
+        return false;
     }
 
     private void cut(long start, long end, List<Referenced> released) {
@@ -286,8 +304,13 @@ public final class AddressSpace extends Mm {
         switch (advice) {
             case Linux.MADV_DONTNEED -> {
                 PageStore store = part.store();
-                if (store == null || store.pfnMap()) {
+                if (store == null || store.pfnMap() || (store.huge() && !HugePages.aligned(part.start()))) {
                     return -Errno.EINVAL;
+                }
+                if (store.huge() && !HugePages.aligned(part.end())) {
+                    // The last huge page stays, as only a part of it is meant.
+                    long end = part.end() & -HugePages.BYTES;
+                    return end > part.start() ? advise(part.part(part.start(), end), advice, removed) : 0;
                 }
                 if (part.owner() instanceof AnonymousMemory anonymous) {
                     anonymous.drop(part.index(part.start()), part.index(part.end()), true);

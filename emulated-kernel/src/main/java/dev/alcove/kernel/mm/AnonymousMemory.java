@@ -18,6 +18,8 @@ final class AnonymousMemory implements Referenced {
     private final @Nullable Referenced file;
     private final @Nullable PageStore source;
     private final long sourceFirst;
+    /** Huge pages taken from the pool. Under the lock of the address space. */
+    private long hugeTaken;
 
     /** Zeroes. */
     AnonymousMemory(PhysicalMemory memory, long pages) {
@@ -34,7 +36,20 @@ final class AnonymousMemory implements Referenced {
         this.file = file;
         this.source = source;
         this.sourceFirst = sourceFirst;
-        store = new PageStore(memory, Math.clamp(source.pages() - sourceFirst, 0, pages), true);
+        long copied = Math.clamp(source.pages() - sourceFirst, 0, pages);
+        store = source.huge() ? PageStore.huge(memory, pages) : new PageStore(memory, copied, true);
+        hugeTaken = source.huge() ? pages / HugePages.FRAMES : 0;
+    }
+
+    /** Takes huge pages from the pool, if it is made of such; false when there are not enough. */
+    boolean charge() {
+        long wanted = hugeTaken;
+        hugeTaken = 0;
+        if (memory.hugePages().take(wanted) != 0) {
+            return false;
+        }
+        hugeTaken = wanted;
+        return true;
     }
 
     /** Whether it began as a copy of a file. */
@@ -70,6 +85,10 @@ final class AnonymousMemory implements Referenced {
     /** Frees [first, end), which the process gave up or wants fresh. */
     void drop(long first, long end, boolean refill) {
         store.punch(first, end - first);
+        if (store.huge() && !refill) {
+            memory.hugePages().give((end - first) / HugePages.FRAMES);
+            hugeTaken -= (end - first) / HugePages.FRAMES;
+        }
         if (refill) {
             fill(first, end);
         }
@@ -84,6 +103,7 @@ final class AnonymousMemory implements Referenced {
     public void put() {
         if (references.decrementAndGet() == 0) {
             store.close();
+            memory.hugePages().give(hugeTaken);
             if (file != null) {
                 file.put();
             }

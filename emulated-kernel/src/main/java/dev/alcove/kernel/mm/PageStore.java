@@ -40,6 +40,8 @@ public final class PageStore {
     private final PhysicalMemory memory;
     private final boolean userAccessible;
     private final boolean pfnMap;
+    /** Whether pages come and go in units of huge pages. */
+    private final boolean huge;
     private final ReentrantLock lock = new ReentrantLock();
     private volatile long pages;
     /** Sorted, never changed in place; replaced under the lock. */
@@ -53,22 +55,35 @@ public final class PageStore {
 
     private long barredEnd;
 
-    /** The file of the host's that the pages are in, or -1. Guarded by the lock. */
-    private int hostFile = -1;
+    /** The file of the host's that the pages are in, or -1. Changed under the lock. */
+    private volatile int hostFile = -1;
 
     /**
      * @param pages length in pages
      * @param userAccessible whether a user mapping may touch the pages (a guest_memfd without INIT_SHARED: SIGBUS)
      */
     public PageStore(PhysicalMemory memory, long pages, boolean userAccessible) {
-        this(memory, pages, userAccessible, false);
+        this(memory, pages, userAccessible, false, false);
     }
 
-    private PageStore(PhysicalMemory memory, long pages, boolean userAccessible, boolean pfnMap) {
+    private PageStore(PhysicalMemory memory, long pages, boolean userAccessible, boolean pfnMap, boolean huge) {
         this.memory = memory;
         this.pages = pages;
         this.userAccessible = userAccessible;
         this.pfnMap = pfnMap;
+        this.huge = huge;
+        if (huge) {
+            memory.hugePages().add(this);
+        }
+    }
+
+    /** An empty store of huge pages. What they take from the pool is its owner's to count. */
+    public static PageStore huge(PhysicalMemory memory) {
+        return huge(memory, 0);
+    }
+
+    static PageStore huge(PhysicalMemory memory, long pages) {
+        return new PageStore(memory, pages, true, false, true);
     }
 
     /**
@@ -76,7 +91,7 @@ public final class PageStore {
      * pinned. The store takes a reference to each, until it is closed.
      */
     public static PageStore ofFrames(PhysicalMemory memory, long[] frames) {
-        PageStore store = new PageStore(memory, frames.length, true, true);
+        PageStore store = new PageStore(memory, frames.length, true, true, false);
         PageExtent extent = new PageExtent(0, frames.length, NO_HOME);
         for (int i = 0; i < frames.length; i++) {
             memory.get(frames[i]);
@@ -128,6 +143,21 @@ public final class PageStore {
     /** Whether a user mapping may touch the pages. */
     public boolean userAccessible() {
         return userAccessible;
+    }
+
+    /** Whether pages come and go in units of huge pages, and mappings end at them. */
+    boolean huge() {
+        return huge;
+    }
+
+    /** How many units of {@link HugePages#BYTES} have a page with a frame. */
+    public long presentUnits() {
+        long count = 0;
+        long end = pages;
+        for (long at = nextPresent(0, end); at < end; at = nextPresent((at | HugePages.FRAMES - 1) + 1, end)) {
+            count++;
+        }
+        return count;
     }
 
     /** Whether user mappings of it cannot be pinned. */
@@ -249,7 +279,7 @@ public final class PageStore {
         if (index < 0 || index >= pages) {
             return -1;
         }
-        PageExtent extent = extent(index);
+        PageExtent extent = extentOrFile(index);
         if (extent == null) {
             return -1;
         }
@@ -381,6 +411,9 @@ public final class PageStore {
             }
             pages = 0;
             dropExtents(0);
+            if (huge) {
+                memory.hugePages().remove(this);
+            }
         } finally {
             lock.unlock();
         }
@@ -391,7 +424,7 @@ public final class PageStore {
         try {
             long at = index;
             while (at < end) {
-                PageExtent extent = extent(at);
+                PageExtent extent = extentOrFile(at);
                 if (extent == null) {
                     if (!wanted) {
                         return at;
@@ -434,6 +467,12 @@ public final class PageStore {
             }
             at = stop < end ? memory.seek(stop, end, true) : end;
         }
+    }
+
+    /** Who else maps a file of the host's may have touched pages of it that have no frame here yet: they get one. */
+    private @Nullable PageExtent extentOrFile(long index) {
+        PageExtent extent = extent(index);
+        return extent == null && hostFile >= 0 ? grow(index) : extent;
     }
 
     private @Nullable PageExtent extent(long index) {

@@ -40,6 +40,7 @@ public final class PhysicalMemory implements AutoCloseable {
     private final Extents extents;
 
     private final FileWindows windows = new FileWindows();
+    private final HugePages hugePages = new HugePages();
 
     /**
      * @param host where the memory comes from
@@ -89,6 +90,11 @@ public final class PhysicalMemory implements AutoCloseable {
     /** The kernel's view of all memory; the byte offset of a frame is its number times 4096. */
     public MemorySegment view() {
         return view;
+    }
+
+    /** The pool of huge pages. */
+    public HugePages hugePages() {
+        return hugePages;
     }
 
     /** Size in frames. */

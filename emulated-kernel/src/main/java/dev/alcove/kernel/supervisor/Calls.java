@@ -2,6 +2,7 @@
 package dev.alcove.kernel.supervisor;
 
 import dev.alcove.kernel.KernelProfile;
+import dev.alcove.kernel.file.HugetlbFile;
 import dev.alcove.kernel.file.Mapping;
 import dev.alcove.kernel.file.OpenFile;
 import dev.alcove.kernel.file.Vfs;
@@ -26,11 +27,13 @@ final class Calls {
     private static final long MOST = 1 << 20;
 
     private final Paths paths;
+    private final HugeCalls huge;
     private final KernelProfile profile;
 
-    Calls(Paths paths, KernelProfile profile) {
+    Calls(Paths paths, HugeCalls huge, KernelProfile profile) {
         this.profile = profile;
         this.paths = paths;
+        this.huge = huge;
     }
 
     /** A value, a negated errno, or {@link #PROCEED}. */
@@ -61,6 +64,7 @@ final class Calls {
                     ? onDescriptor(client, call)
                     : paths.serve(client, call);
             case Numbers.MMAP -> map(client, call);
+            case Numbers.MEMFD_CREATE -> huge.create(client, call);
             default -> onDescriptor(client, call);
         };
     }
@@ -103,7 +107,9 @@ final class Calls {
             case Numbers.LSEEK -> call.c() < Linux.SEEK_SET || call.c() > Linux.SEEK_HOLE
                     ? -Errno.EINVAL
                     : file.seek(client, call.b(), (int) call.c());
-            case Numbers.FTRUNCATE -> call.b() < 0 || !file.writable() ? -Errno.EINVAL : file.truncate(client, call.b());
+            case Numbers.FTRUNCATE -> call.b() < 0 || !file.writable()
+                    ? -Errno.EINVAL
+                    : client.fit((int) call.a(), file, file.truncate(client, call.b()));
             case Numbers.GETDENTS64 -> read(client, call, buffer -> file.readDirectory(client, buffer));
             case Numbers.FSTAT -> Paths.tell(client, file.stat(), call.b());
             case Numbers.NEWFSTATAT -> Paths.tell(client, file.stat(), call.c());
@@ -136,8 +142,17 @@ final class Calls {
     // mmap.
 
     /** Only whether the file lets itself be mapped is decided here: the host's kernel maps the placeholder. */
-    private static long map(Client client, Notification call) {
+    private long map(Client client, Notification call) {
+        if (client.inserting()) {
+            return PROCEED;
+        }
+        if ((call.d() & Linux.MAP_ANONYMOUS) != 0) {
+            return huge.mapAnonymous(client, call);
+        }
         OpenFile file = client.own((int) call.e());
+        if (file instanceof HugetlbFile pages) {
+            return huge.mapFile(client, pages, call);
+        }
         boolean odd = (call.f() & (Linux.PAGE_SIZE - 1)) != 0 || call.b() == 0 || call.f() < 0;
         if (file == null || odd) {
             return PROCEED;

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 package dev.alcove.kernel.supervisor;
 
+import dev.alcove.kernel.file.MemoryFile;
 import dev.alcove.kernel.file.OpenFile;
 import dev.alcove.kernel.mm.LockedMemory;
 import dev.alcove.kernel.task.Signals;
@@ -29,6 +30,8 @@ final class Client implements Task, UserMemory {
     private final ClientSignals signals;
     private final List<OpenFile> borrowed = new ArrayList<>();
     private long call;
+    private @Nullable Insertion insertion;
+    private volatile boolean inserting;
 
     /** @param directory of the thread in procfs, taken over */
     Client(Host host, Listener listener, Placeholders placeholders, ClientProcess process, int tid, int directory) {
@@ -132,10 +135,14 @@ final class Client implements Task, UserMemory {
         signals.look();
     }
 
+    private Placeholders.@Nullable Placeholder placeholder(int fd) {
+        Host.Identity identity = fd < 0 ? null : host.identify(directory, "fd/" + fd);
+        return identity == null ? null : placeholders.find(identity);
+    }
+
     /** The emulated kernel's file behind a descriptor, or null when it is none of those. */
     @Nullable OpenFile own(int fd) {
-        Host.Identity identity = fd < 0 ? null : host.identify(directory, "fd/" + fd);
-        Placeholders.Placeholder placeholder = identity == null ? null : placeholders.find(identity);
+        Placeholders.Placeholder placeholder = placeholder(fd);
         OpenFile file = placeholder == null ? null : placeholder.file;
         if (file == null || !file.tryGet()) {
             return null;
@@ -176,6 +183,43 @@ final class Client implements Task, UserMemory {
         return number == -Errno.ENOENT ? -Errno.EINTR : number;
     }
 
+    /** What a call answered that may have changed a file's length: its placeholder then gets that length. */
+    long fit(int fd, OpenFile file, long answer) {
+        if (answer >= 0) {
+            fit(fd, file);
+        }
+        return answer;
+    }
+
+    /** Makes the placeholder of a file of memory as long as the file. */
+    void fit(int fd, OpenFile file) {
+        Placeholders.Placeholder placeholder = placeholder(fd);
+        if (placeholder != null && file instanceof MemoryFile memory) {
+            host.calls.ftruncate(placeholder.memory, memory.size());
+        }
+    }
+
+    /** Has a mapping made when the call that is being served is over. */
+    void insert(Insertion wanted) {
+        insertion = wanted;
+    }
+
+    /** The mapping that the call wants made, once. */
+    @Nullable Insertion takeInsertion() {
+        Insertion taken = insertion;
+        insertion = null;
+        return taken;
+    }
+
+    /** Whether the thread's calls are not its own but made for it, to map something. */
+    boolean inserting() {
+        return inserting;
+    }
+
+    void setInserting(boolean value) {
+        inserting = value;
+    }
+
     /** Gives the program a descriptor of a file that is the host's; its number, or a negated errno. */
     int give(int file, boolean closeOnExec) {
         return listener.addFile(call, file, -1, closeOnExec);
@@ -184,8 +228,7 @@ final class Client implements Task, UserMemory {
     /** The number stays taken, as nobody can close it but the program itself; what it stood for is gone. */
     @Override
     public void uninstall(int fd) {
-        Host.Identity identity = host.identify(directory, "fd/" + fd);
-        Placeholders.Placeholder placeholder = identity == null ? null : placeholders.find(identity);
+        Placeholders.Placeholder placeholder = placeholder(fd);
         if (placeholder != null) {
             placeholders.empty(placeholder);
         }

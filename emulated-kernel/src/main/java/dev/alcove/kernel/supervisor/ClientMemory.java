@@ -38,6 +38,7 @@ final class ClientMemory extends Mm {
 
     private final Host host;
     private final PhysicalMemory memory;
+    private final Placeholders placeholders;
     private final ClientFiles files;
     private final int pid;
     /** Of the address space, which stays the same one when the program executes another. */
@@ -52,8 +53,10 @@ final class ClientMemory extends Mm {
     private volatile boolean gone;
 
     /** @param directory the process's in procfs */
-    ClientMemory(Host host, PhysicalMemory memory, ClientFiles files, int pid, int directory) {
+    ClientMemory(
+            Host host, PhysicalMemory memory, Placeholders placeholders, ClientFiles files, int pid, int directory) {
         this.host = host;
+        this.placeholders = placeholders;
         this.memory = memory;
         this.files = files;
         this.pid = pid;
@@ -76,6 +79,10 @@ final class ClientMemory extends Mm {
     private synchronized @Nullable PageStore store(Area area, long from, long to) {
         if (gone) {
             return null;
+        }
+        PageStore own = area.shared() ? placeholders.store(new Host.Identity(area.device(), area.inode())) : null;
+        if (own != null) {
+            return own;
         }
         ClientFiles.Shared shared = area.shared() ? used.get(area.inode()) : null;
         if (shared != null) {

@@ -100,7 +100,7 @@ final class Clients {
                 pid,
                 directory,
                 image,
-                new ClientMemory(host, memory, files, pid, directory),
+                new ClientMemory(host, memory, placeholders, files, pid, directory),
                 locked,
                 foreign,
                 new ClientProcess.Window(host, filter.windowStart(), filter.windowEnd()));

@@ -2,6 +2,7 @@
 package dev.alcove.kernel.supervisor;
 
 import dev.alcove.sys.Errno;
+import dev.alcove.sys.Linux;
 import java.lang.foreign.Arena;
 import java.lang.foreign.MemorySegment;
 import java.util.ArrayList;
@@ -117,6 +118,7 @@ record Filter(int windowStart, int windowEnd, boolean names) {
         program.jump(JUMP_EQUAL, Numbers.OPEN, "open", "");
         program.jump(JUMP_EQUAL, Numbers.MMAP, "mmap", "");
         program.jump(JUMP_EQUAL, Numbers.MADVISE, "madvise", "");
+        program.jump(JUMP_EQUAL, Numbers.MEMFD_CREATE, "memfd", "");
         for (int number : Numbers.ALWAYS) {
             program.jump(JUMP_EQUAL, number, "notify", "");
         }
@@ -147,6 +149,7 @@ record Filter(int windowStart, int windowEnd, boolean names) {
         program.jump(JUMP_GREATER_EQUAL, windowStart, "inside", "allow2");
         program.label("mmap");
         program.add(LOAD, argument(3));
+        program.jump(JUMP_SET, Linux.MAP_HUGETLB, "notify", "");
         program.jump(JUMP_SET, MAP_ANONYMOUS, "allow2", "");
         program.jump(JUMP_SET, MAP_SHARED, "notify", "");
         program.add(LOAD, argument(4));
@@ -160,6 +163,9 @@ record Filter(int windowStart, int windowEnd, boolean names) {
         // No file of the emulated kernel can be collapsed, and for others it is a hint.
         program.add(LOAD, argument(2));
         program.jump(JUMP_EQUAL, MADV_COLLAPSE, "refuse", "allow2");
+        program.label("memfd");
+        program.add(LOAD, argument(1));
+        program.jump(JUMP_SET, Linux.MFD_HUGETLB, "notify", "allow2");
         program.label("refuse");
         program.add(RETURN, RET_ERRNO | Errno.EINVAL);
         program.label("allow2");

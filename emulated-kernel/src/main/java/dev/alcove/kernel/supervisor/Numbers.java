@@ -11,6 +11,7 @@ final class Numbers {
     static final int LSTAT = 6;
     static final int LSEEK = 8;
     static final int MMAP = 9;
+    static final int MUNMAP = 11;
     static final int IOCTL = 16;
     static final int PREAD64 = 17;
     static final int PWRITE64 = 18;
@@ -28,6 +29,7 @@ final class Numbers {
     static final int FACCESSAT = 269;
     static final int FALLOCATE = 285;
     static final int EXECVEAT = 322;
+    static final int MEMFD_CREATE = 319;
     static final int STATX = 332;
     static final int OPENAT2 = 437;
     static final int FACCESSAT2 = 439;

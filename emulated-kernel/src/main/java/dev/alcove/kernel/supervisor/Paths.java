@@ -5,6 +5,7 @@ import dev.alcove.kernel.file.DirectoryFile;
 import dev.alcove.kernel.file.OpenFile;
 import dev.alcove.kernel.file.Stat;
 import dev.alcove.kernel.file.Vfs;
+import dev.alcove.kernel.mm.HugePages;
 import dev.alcove.sys.Errno;
 import dev.alcove.sys.Linux;
 import java.lang.foreign.MemorySegment;
@@ -20,13 +21,16 @@ final class Paths {
     private static final int AT_SYMLINK_NOFOLLOW = 0x100;
     private static final int LONGEST_LINK = 4096;
     private static final String STATUS = "/status";
+    private static final String MEMORY = "/proc/meminfo";
 
     private final Vfs vfs;
+    private final HugePages pool;
     private final Host host;
     private final Clients clients;
 
-    Paths(Vfs vfs, Host host, Clients clients) {
+    Paths(Vfs vfs, HugePages pool, Host host, Clients clients) {
         this.vfs = vfs;
+        this.pool = pool;
         this.host = host;
         this.clients = clients;
     }
@@ -71,6 +75,9 @@ final class Paths {
 
     private long open(Client client, int directory, long address, int flags) {
         String path = path(client, directory, address);
+        if (path != null && path.equals(MEMORY) && (flags & Linux.O_ACCMODE) == Linux.O_RDONLY) {
+            return memory(client, flags);
+        }
         if (path == null || !vfs.claims(path)) {
             return Calls.PROCEED;
         }
@@ -143,7 +150,19 @@ final class Paths {
             return Calls.PROCEED;
         }
         String edited = edit(text, "VmLck", process.memory().locked().pages());
-        int file = host.textFile("status", edit(edited, "VmPin", process.memory().pinnedPages()));
+        return give(client, "status", edit(edited, "VmPin", process.memory().pinnedPages()), flags);
+    }
+
+    /** The host's /proc/meminfo with the emulated machine's huge pages. */
+    private long memory(Client client, int flags) {
+        String text = host.readText(Host.AT_FDCWD, MEMORY);
+        return text == null
+                ? Calls.PROCEED
+                : give(client, "meminfo", text.replaceAll("(?m)^Huge(Pages_|pagesize|tlb).*\n", "") + pool.describe(), flags);
+    }
+
+    private long give(Client client, String name, String text, int flags) {
+        int file = host.textFile(name, text);
         if (file < 0) {
             return Calls.PROCEED;
         }

@@ -2,6 +2,7 @@
 package dev.alcove.kernel.supervisor;
 
 import dev.alcove.kernel.file.Mapping;
+import dev.alcove.kernel.file.MemoryFile;
 import dev.alcove.kernel.file.OpenFile;
 import dev.alcove.kernel.file.TextFile;
 import dev.alcove.kernel.mm.PageStore;
@@ -109,11 +110,17 @@ final class Placeholders implements AutoCloseable {
             host.fill(memory, text.text());
             return true;
         }
+        if (file instanceof MemoryFile pages) {
+            return show(pages.store(), memory);
+        }
         int protection = Linux.PROT_READ | Linux.PROT_WRITE;
         if (!(file.map(task, 0, Linux.PAGE_SIZE, protection, Linux.MAP_SHARED) instanceof Mapping.Pages pages)) {
             return true;
         }
-        PageStore store = pages.store();
+        return show(pages.store(), memory);
+    }
+
+    private boolean show(PageStore store, int memory) {
         // Pages that user space must not touch stay out of the file: an access past its end raises SIGBUS.
         return !store.userAccessible()
                 || (host.calls.ftruncate(memory, store.pages() << Linux.PAGE_SHIFT) == 0 && store.showIn(memory) == 0);
@@ -122,6 +129,13 @@ final class Placeholders implements AutoCloseable {
     /** The placeholder that a file is, or null when it is none. */
     @Nullable Placeholder find(Host.Identity identity) {
         return all.get(identity);
+    }
+
+    /** The pages that a mapping of a placeholder shows; null where there are none to share. */
+    @Nullable PageStore store(Host.Identity identity) {
+        Placeholder placeholder = all.get(identity);
+        OpenFile file = placeholder == null ? null : placeholder.file;
+        return file instanceof MemoryFile memory ? memory.store() : null;
     }
 
     /** How many there are. */

@@ -132,6 +132,10 @@ final class Receivers {
             return null;
         }
         long answer = calls.serveSafely(client, call, trouble);
+        Insertion insertion = client.takeInsertion();
+        if (insertion != null) {
+            return () -> sharing.insert(client, call, insertion);
+        }
         ClientMemory.Unshared unshared = client.mm().takeUnshared();
         if (unshared != null && answer == -Errno.EFAULT) {
             return () -> sharing.share(client, call, unshared, answer);

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 package dev.alcove.kernel.supervisor;
 
+import dev.alcove.kernel.mm.HugePages;
+import dev.alcove.sys.Errno;
 import dev.alcove.sys.Linux;
 import java.io.IOException;
 import java.io.UncheckedIOException;
@@ -45,8 +47,75 @@ final class Sharing {
      * @param otherwise the answer if the memory cannot be shared
      */
     void share(Client client, Notification call, ClientMemory.Unshared range, long otherwise) {
+        trace(() -> trace(client, call, range, otherwise));
+    }
+
+    /**
+     * Makes a mapping and answers where it is, or {@code -ENOMEM}.
+     *
+     * @param call the mmap that waits for an answer; it gets one here in any case
+     */
+    void insert(Client client, Notification call, Insertion insertion) {
+        client.setInserting(true);
+        trace(() -> map(client, call, insertion));
+        client.setInserting(false);
+    }
+
+    private void map(Client client, Notification call, Insertion insertion) {
+        boolean answered = false;
+        try (Arena arena = Arena.ofConfined()) {
+            boolean gives = insertion.file() >= 0;
+            int number = Tracee.seize(host, client.tid()) < 0
+                    ? -1
+                    : gives ? listener.addFile(call.id(), insertion.file(), -1, true) : insertion.number();
+            if (number < 0) {
+                return;
+            }
+            answered = true;
+            listener.answer(call.id(), -Errno.ENOMEM);
+            Tracee tracee = Tracee.awaitStop(host, client.tid(), OWN_PATIENCE_NANOS)
+                    ? Tracee.stopped(host, client.tid(), arena)
+                    : null;
+            if (tracee == null) {
+                return;
+            }
+            long address = tracee.atSyscall() ? map(tracee, insertion, number) : -Errno.ENOMEM;
+            if (gives) {
+                tracee.call(CLOSE, number, 0, 0, 0, 0, 0);
+            }
+            tracee.answer(address);
+        } finally {
+            if (!answered) {
+                listener.answer(call.id(), -Errno.ENOMEM);
+            }
+            host.close(insertion.file());
+        }
+    }
+
+    /** Finds the room first, aligned, and then maps. */
+    private static long map(Tracee tracee, Insertion insertion, int number) {
+        long length = insertion.length();
+        long slack = insertion.fixed() != 0 ? 0 : HugePages.BYTES;
+        int reserve = Linux.MAP_PRIVATE | Linux.MAP_ANONYMOUS | Linux.MAP_NORESERVE | insertion.fixed();
+        long room = tracee.call(Numbers.MMAP, insertion.address(), length + slack, Linux.PROT_NONE, reserve, -1, 0);
+        if (Linux.isError(room)) {
+            return room;
+        }
+        long address = (room + slack) & -HugePages.BYTES;
+        if (address > room) {
+            tracee.call(Numbers.MUNMAP, room, address - room, 0, 0, 0, 0);
+        }
+        if (address + length < room + length + slack) {
+            tracee.call(Numbers.MUNMAP, address + length, room + slack - address, 0, 0, 0, 0);
+        }
+        int flags = Linux.MAP_SHARED | Linux.MAP_FIXED | Linux.MAP_NORESERVE;
+        return tracee.call(
+                Numbers.MMAP, address, length, insertion.protection(), flags, number, insertion.offset());
+    }
+
+    private static void trace(Runnable task) {
         // The program's threads are let go when the thread that stopped them ends.
-        Thread tracer = Thread.ofPlatform().name("tracer").start(() -> trace(client, call, range, otherwise));
+        Thread tracer = Thread.ofPlatform().name("tracer").start(task);
         boolean interrupted = false;
         while (tracer.isAlive()) {
             try {

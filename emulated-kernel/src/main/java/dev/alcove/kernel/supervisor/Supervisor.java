@@ -74,7 +74,8 @@ public final class Supervisor {
         try (Listener listener = installed.join(); Placeholders placeholders = new Placeholders(host)) {
             listener.wakeUpInStep();
             Clients clients = new Clients(host, listener, placeholders, kernel.memory(), filter);
-            Calls calls = new Calls(new Paths(kernel.vfs(), host, clients), kernel.profile());
+            Calls calls = new Calls(
+                    new Paths(kernel.vfs(), kernel.memory().hugePages(), host, clients), new HugeCalls(kernel.memory(), placeholders, host), kernel.profile());
             Receivers receivers =
                     new Receivers(
                             listener,

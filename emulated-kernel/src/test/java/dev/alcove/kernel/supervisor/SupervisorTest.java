@@ -81,6 +81,7 @@ class SupervisorTest {
         String line = "exec > " + output + " 2>&1; " + command;
         try (EmulatedKernel kernel = new EmulatedKernel(KernelProfile.linux7_2(), new HostSyscalls())) {
             kernel.vfioPci().addEdu(new PciAddress(0, 0, 4, 0), 28);
+            kernel.memory().hugePages().resize(8);
             prepare.accept(kernel);
             int status = new Supervisor(kernel, troubles::add)
                     .run(SHELL, List.of("sh", "-c", line), List.of("PATH=" + System.getenv("PATH")));
@@ -101,7 +102,7 @@ class SupervisorTest {
     }
 
     @ParameterizedTest
-    @ValueSource(strings = {"iommufd", "lifetime", "kvm", "vfio"})
+    @ValueSource(strings = {"iommufd", "lifetime", "kvm", "vfio", "huge"})
     void clientInC(String name) throws IOException, InterruptedException {
         succeeds(compiled(name).toString());
     }

@@ -69,18 +69,32 @@ public final class IommuGroup {
     /**
      * Claims the group's DMA for one owner ({@code iommu_device_claim_dma_owner}). Claims of the same owner count.
      *
-     * @return 0, or {@code -EBUSY} when another one owns it
+     * @return 0, or {@code -EPERM} when another one owns it
      */
     public synchronized int claimDmaOwner(Object claimant) {
         if (owner != null && owner != claimant) {
-            return -Errno.EBUSY;
+            return -Errno.EPERM;
         }
         owner = claimant;
         ownerClaims++;
         return 0;
     }
 
-    /** Undoes one {@link #claimDmaOwner}. */
+    /**
+     * Claims the DMA of the group as a whole ({@code iommu_group_claim_dma_owner}): only while nobody owns it.
+     *
+     * @return 0 or {@code -EPERM}
+     */
+    public synchronized int claimWholeGroup(Object claimant) {
+        return owner == null ? claimDmaOwner(claimant) : -Errno.EPERM;
+    }
+
+    /** Whether somebody owns the group's DMA. */
+    public synchronized boolean owned() {
+        return owner != null;
+    }
+
+    /** Undoes one claim. */
     public synchronized void releaseDmaOwner() {
         if (--ownerClaims == 0) {
             owner = null;

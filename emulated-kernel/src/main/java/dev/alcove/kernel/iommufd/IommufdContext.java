@@ -6,6 +6,7 @@ import dev.alcove.kernel.file.OpenFile;
 import dev.alcove.kernel.file.Stat;
 import dev.alcove.kernel.iommu.IommuDevice;
 import dev.alcove.kernel.iommu.IommuDomain;
+import dev.alcove.kernel.iommu.IommuGroup;
 import dev.alcove.kernel.task.Task;
 import dev.alcove.sys.Errno;
 import dev.alcove.sys.Linux;
@@ -38,7 +39,7 @@ public final class IommufdContext extends OpenFile {
      * alive and its group's DMA is owned by the context; it is blocked until the first {@link #attach}.
      *
      * @return the object id of the device (1 to 2^32-1); {@code -EINVAL} without cache coherency; {@code -EPERM} without
-     *     isolated MSI; {@code -EBUSY} when something else owns the group's DMA; {@code -ENOMEM}
+     *     isolated MSI, or when something else owns the group's DMA; {@code -ENOMEM}
      */
     public long bindDevice(IommuDevice device) {
         return binding.bind(device, true);
@@ -82,6 +83,43 @@ public final class IommufdContext extends OpenFile {
     /** Takes a device out of the context, after it was detached; drops the context's reference. */
     public void unbind(long deviceId) {
         binding.unbind((int) deviceId);
+    }
+
+    /**
+     * Makes sure that the type1 calls have an address space ({@code iommufd_vfio_compat_ioas_create}).
+     *
+     * @return 0 or {@code -ENOMEM}
+     */
+    public synchronized int createCompatIoas() {
+        int id = objects.reserve();
+        if (id < 0) {
+            return id;
+        }
+        Ioas now = compatIoas;
+        if (now != null && objects.get(now)) {
+            objects.put(now);
+            objects.cancel(id);
+            return 0;
+        }
+        Ioas ioas = new Ioas(id, this, module.allocator());
+        compatIoas = ioas;
+        objects.add(ioas);
+        return 0;
+    }
+
+    /**
+     * Attaches a device to the address space of the type1 calls.
+     *
+     * @return as {@link #attach}; {@code -ENODEV} there is none
+     */
+    public long attachToCompat(long deviceId) {
+        Ioas ioas = compatIoas;
+        return ioas == null ? -Errno.ENODEV : attach(deviceId, 0, ioas.id());
+    }
+
+    /** Whether a device of a group is bound here ({@code iommufd_ctx_has_group}). */
+    public boolean hasGroup(IommuGroup group) {
+        return objects.all(BoundDevice.class).stream().anyMatch(bound -> bound.device.group() == group);
     }
 
     /** Whether devices can be attached with PASIDs (6.15). */

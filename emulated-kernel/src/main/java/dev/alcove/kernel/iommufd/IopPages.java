@@ -2,6 +2,7 @@
 package dev.alcove.kernel.iommufd;
 
 import dev.alcove.kernel.iommu.IommuDomain;
+import dev.alcove.kernel.iommu.PfnRuns;
 import dev.alcove.kernel.iommufd.IntervalTree.Span;
 import dev.alcove.kernel.mm.Mm;
 import dev.alcove.sys.Errno;

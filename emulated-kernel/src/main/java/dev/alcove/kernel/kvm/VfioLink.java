@@ -7,6 +7,7 @@ import dev.alcove.kernel.file.Stat;
 import dev.alcove.kernel.task.Task;
 import dev.alcove.kernel.task.UserMemory;
 import dev.alcove.kernel.vfio.VfioDeviceFile;
+import dev.alcove.kernel.vfio.VfioGroupFile;
 import dev.alcove.sys.Errno;
 import dev.alcove.sys.Linux;
 import java.lang.foreign.MemorySegment;
@@ -94,7 +95,7 @@ final class VfioLink extends OpenFile {
     }
 
     private synchronized int add(OpenFile file) {
-        if (!(file instanceof VfioDeviceFile)) {
+        if (!(file instanceof VfioDeviceFile || file instanceof VfioGroupFile)) {
             return -Errno.EINVAL;
         }
         if (!files.add(file)) {

@@ -28,6 +28,22 @@ final class VfioAttachment {
         this.deviceId = deviceId;
     }
 
+    /** The device's object id. */
+    int deviceId() {
+        return (int) deviceId;
+    }
+
+    IommufdContext context() {
+        return context;
+    }
+
+    /** Attaches to the address space of the type1 calls, for a device of a group: an id, or a negated errno. */
+    synchronized long attachToCompat() {
+        long hwpt = context.attachToCompat(deviceId);
+        attached |= hwpt >= 0;
+        return hwpt;
+    }
+
     /** VFIO_DEVICE_ATTACH_IOMMUFD_PT. */
     synchronized long attach(Task task, long argument) {
         UserStruct attach = UserStruct.copyIn(task, argument, 12);

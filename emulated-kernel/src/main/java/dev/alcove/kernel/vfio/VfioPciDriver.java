@@ -4,22 +4,70 @@ package dev.alcove.kernel.vfio;
 import dev.alcove.kernel.EmulatedKernel;
 import dev.alcove.kernel.Subsystem;
 import dev.alcove.kernel.iommu.Iommu;
+import dev.alcove.kernel.iommu.IommuDevice;
 import dev.alcove.kernel.iommu.IommuGroup;
 import dev.alcove.kernel.pci.EduDevice;
 import dev.alcove.kernel.pci.PciAddress;
+import dev.alcove.kernel.pci.PciFunction;
+import dev.alcove.kernel.task.Task;
+import dev.alcove.sys.Errno;
+import dev.alcove.sys.Linux;
 import java.util.ArrayList;
+import java.util.HashMap;
 import java.util.List;
+import java.util.Map;
 
-/** The vfio-pci driver, and the PCI functions of the machine: all of them are bound to it. Thread safe. */
+/**
+ * The vfio-pci driver, and the PCI functions of the machine: all of them are bound to it; /dev/vfio/vfio, and /dev/vfio/N
+ * for each IOMMU group. Thread safe.
+ */
 public final class VfioPciDriver implements Subsystem {
     private final EmulatedKernel kernel;
     private final Iommu iommu;
     private final List<EduDevice> functions = new ArrayList<>();
+    private final Map<IommuGroup, VfioGroup> groups = new HashMap<>();
+    private int devices;
 
     /** @param iommu what the functions' DMA goes through */
     public VfioPciDriver(EmulatedKernel kernel, Iommu iommu) {
         this.kernel = kernel;
         this.iommu = iommu;
+        kernel.vfs().add("/dev/vfio/vfio", this::openContainer);
+    }
+
+    private long openContainer(Task task, int flags) {
+        if (!kernel.allocator().charge("vfio container")) {
+            return -Errno.ENOMEM;
+        }
+        VfioContainer container = new VfioContainer(kernel, openFlags(flags), kernel.vfs().nextInode());
+        return task.install(container, (flags & Linux.O_CLOEXEC) != 0);
+    }
+
+    private static int openFlags(int flags) {
+        return (flags & ~Linux.O_CLOEXEC) | Linux.O_LARGEFILE;
+    }
+
+    private long openGroup(VfioGroup group, Task task, int flags) {
+        VfioGroupFile file = new VfioGroupFile(group, openFlags(flags), kernel.vfs().nextInode());
+        int error = group.open(file);
+        return error != 0 ? error : task.install(file, (flags & Linux.O_CLOEXEC) != 0);
+    }
+
+    /** The group's first device brings its /dev/vfio/N. */
+    private VfioGroup newGroup(IommuGroup iommuGroup) {
+        VfioGroup group = new VfioGroup(iommuGroup);
+        kernel.vfs().add("/dev/vfio/" + iommuGroup.id(), (task, flags) -> openGroup(group, task, flags));
+        return group;
+    }
+
+    /**
+     * Binds a function to the driver; it becomes /dev/vfio/devices/vfioN with the next free N.
+     *
+     * @param device its place in the IOMMU
+     */
+    synchronized void bind(PciAddress address, PciFunction function, IommuDevice device) {
+        VfioGroup group = groups.computeIfAbsent(device.group(), this::newGroup);
+        new VfioDevice(kernel, address, function, device, group, new VfioDeviceSet()).publish(devices++);
     }
 
     /**
@@ -31,7 +79,7 @@ public final class VfioPciDriver implements Subsystem {
         IommuGroup group = iommu.newGroup();
         var device = group.addDevice(address.requesterId());
         EduDevice edu = new EduDevice(device.dma(), dmaBits);
-        new VfioDevice(kernel, address, edu, device).publish(kernel, functions.size(), group.id());
+        bind(address, edu, device);
         functions.add(edu);
         return edu;
     }

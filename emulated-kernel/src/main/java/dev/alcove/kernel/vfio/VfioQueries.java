@@ -76,12 +76,17 @@ final class VfioQueries {
         return info.copyOut();
     }
 
-    /** VFIO_DEVICE_GET_PCI_HOT_RESET_INFO and VFIO_DEVICE_PCI_HOT_RESET: there is nothing to reset by. */
-    static long hotReset(Task task, long argument, boolean reset) {
+    /**
+     * VFIO_DEVICE_GET_PCI_HOT_RESET_INFO and VFIO_DEVICE_PCI_HOT_RESET: there is nothing to reset by.
+     *
+     * @param byGroup whether the device was opened by its group: then, and only then, the call names groups
+     */
+    static long hotReset(Task task, long argument, boolean reset, boolean byGroup) {
         UserStruct header = UserStruct.copyIn(task, argument, HOT_RESET_LEAST);
         if (header == null) {
             return -Errno.EFAULT;
         }
-        return header.shorterThan(HOT_RESET_LEAST) || (reset && header.word(4) != 0) ? -Errno.EINVAL : -Errno.ENODEV;
+        boolean wrong = reset && (header.word(4) != 0 || (header.word(8) != 0) != byGroup);
+        return header.shorterThan(HOT_RESET_LEAST) || wrong ? -Errno.EINVAL : -Errno.ENODEV;
     }
 }

@@ -228,7 +228,7 @@ final class PinningTest {
         assertEquals(moved, it.context.replace(siblingId, 0, (int) other), "a replace takes the whole group along");
         int fd = it.process.open("/dev/iommu", Linux.O_RDWR, 0);
         IommufdContext rival = it.kernel.iommufd().contexts().getLast();
-        assertEquals(-Errno.EBUSY, rival.bindDevice(sibling));
+        assertEquals(-Errno.EPERM, rival.bindDevice(sibling));
         assertEquals(0, it.process.close(fd));
         assertEquals(-Errno.EBUSY, it.destroy(firstId));
         assertEquals(-Errno.EBUSY, it.destroy(other));

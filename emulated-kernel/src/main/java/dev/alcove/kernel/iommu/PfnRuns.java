@@ -1,12 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
-package dev.alcove.kernel.iommufd;
+package dev.alcove.kernel.iommu;
 
 import java.util.Arrays;
 
 /** Page indexes with their frames, as runs in which both are contiguous. Not thread safe. */
-final class PfnRuns {
+public final class PfnRuns {
     /** Receives one run. */
-    interface Run {
+    @FunctionalInterface
+    public interface Run {
+        /** Pages from {@code index} on, in frames from {@code pfn} on. */
         void accept(long index, long pfn, long pages);
     }
 
@@ -17,7 +19,7 @@ final class PfnRuns {
     private long pages;
 
     /** Adds pages behind the last ones; the first of them may be the last one again. */
-    void add(long index, long pfn, long count) {
+    public void add(long index, long pfn, long count) {
         if (used > 0 && index < words[used - 3] + words[used - 1]) {
             if (count > 1) {
                 add(index + 1, pfn + 1, count - 1);
@@ -41,17 +43,19 @@ final class PfnRuns {
     }
 
     /** Pages in all runs. */
-    long pages() {
+    public long pages() {
         return pages;
     }
 
-    void forEach(Run run) {
+    /** Visits the runs in the order in which they came. */
+    public void forEach(Run run) {
         for (int i = 0; i < used; i += WORDS) {
             run.accept(words[i], words[i + 1], words[i + 2]);
         }
     }
 
-    void clear() {
+    /** Forgets all runs. */
+    public void clear() {
         used = 0;
         pages = 0;
     }

@@ -66,6 +66,11 @@ public final class VfioPciDriver implements Subsystem {
      * @param device its place in the IOMMU
      */
     synchronized void bind(PciAddress address, PciFunction function, IommuDevice device) {
+        if (devices == 0) {
+            // The machine's functions and groups are these and no others, for a program of the host's too.
+            kernel.vfs().claim("/sys/bus/pci/devices", true);
+            kernel.vfs().claim("/sys/kernel/iommu_groups", true);
+        }
         VfioGroup group = groups.computeIfAbsent(device.group(), this::newGroup);
         new VfioDevice(kernel, address, function, device, group, new VfioDeviceSet()).publish(devices++);
     }

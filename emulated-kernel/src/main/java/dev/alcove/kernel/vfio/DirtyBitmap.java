@@ -72,8 +72,8 @@ final class DirtyBitmap {
 
     private void shiftLeft(int shift) {
         for (int word = (int) (bytes(pages + shift) / Long.BYTES) - 1; word >= 0; word--) {
-            long carry = word == 0 ? 0 : words[word - 1] >>> Long.SIZE - shift;
-            words[word] = words[word] << shift | carry;
+            long carry = word == 0 ? 0 : words[word - 1] >>> (Long.SIZE - shift);
+            words[word] = (words[word] << shift) | carry;
         }
     }
 }

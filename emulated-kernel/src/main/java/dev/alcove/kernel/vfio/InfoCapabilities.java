@@ -27,7 +27,7 @@ final class InfoCapabilities {
      */
     MemorySegment add(int id, int size) {
         int at = bytes.length;
-        bytes = Arrays.copyOf(bytes, at + (size + 7 & -8));
+        bytes = Arrays.copyOf(bytes, at + ((size + 7) & -8));
         MemorySegment all = MemorySegment.ofArray(bytes);
         if (last >= 0) {
             all.set(ValueLayout.JAVA_INT_UNALIGNED, last + 4L, start + at);

@@ -28,7 +28,7 @@ record UserBitmap(long pageSize, long bytes, long address) {
                 && bytes != 0
                 && Long.compareUnsigned(bytes, DirtyBitmap.MOST_BYTES) <= 0
                 // Close to 2^64 pages the need wraps to nothing, as in the kernel.
-                && Long.compareUnsigned(bytes, (pages + Long.SIZE - 1 & -Long.SIZE) >>> 3) >= 0;
+                && Long.compareUnsigned(bytes, ((pages + Long.SIZE - 1) & -Long.SIZE) >>> 3) >= 0;
     }
 
     /** Whether its pages are those of the page table. */

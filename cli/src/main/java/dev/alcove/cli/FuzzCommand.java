@@ -54,7 +54,7 @@ final class FuzzCommand implements Callable<Integer> {
     @Option(
             names = "--surface",
             paramLabel = "NAME",
-            description = "kvm-memory, guest-memfd, iommufd, vfio or all (default: ${DEFAULT-VALUE}); several with commas.")
+            description = "kvm-memory, guest-memfd, iommufd, vfio, vfio-container or all (default: ${DEFAULT-VALUE}); several with commas.")
     private String surface = "all";
 
     @Option(names = "--ops", paramLabel = "N", description = "Calls of a sequence (default: ${DEFAULT-VALUE}).")

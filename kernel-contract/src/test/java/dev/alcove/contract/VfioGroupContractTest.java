@@ -8,7 +8,6 @@ import java.lang.foreign.ValueLayout;
 import org.junit.jupiter.api.Timeout;
 
 import static dev.alcove.contract.Checks.fails;
-import static dev.alcove.contract.Checks.fd;
 import static dev.alcove.contract.Checks.ok;
 import static dev.alcove.contract.ContainerUnderTest.TYPE1_V2;
 import static org.junit.jupiter.api.Assertions.assertEquals;

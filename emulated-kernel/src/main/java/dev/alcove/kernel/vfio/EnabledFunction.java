@@ -7,34 +7,52 @@ import dev.alcove.kernel.pci.PciFunction;
  * A function that vfio-pci has taken over for the user of an open device file (vfio_pci_core_enable). All files of a
  * device share it, from the first open to the last close.
  */
-record EnabledFunction(
-        PciFunction function,
-        VfioInterrupts interrupts,
-        VfioRegions regions,
-        VfioIoeventfds ioeventfds,
-        VfioFeatures features,
-        VfioDmaBufs dmaBufs,
-        byte[] header) {
+final class EnabledFunction {
+    private final PciFunction function;
+    private final VfioInterrupts interrupts;
+    private final VfioRegions regions;
+    private final VfioIoeventfds ioeventfds;
+    private final VfioFeatures features;
+    private final VfioDmaBufs dmaBufs;
+    /** The configuration header as it was. */
+    private final byte[] header;
+
+    private EnabledFunction(VfioDevice device, byte[] header) {
+        this.function = device.function();
+        this.header = header;
+        VfioConfigSpace config = new VfioConfigSpace(function);
+        this.interrupts = new VfioInterrupts(function);
+        this.regions = new VfioRegions(function, config, interrupts);
+        this.dmaBufs = new VfioDmaBufs(device, regions);
+        this.ioeventfds = new VfioIoeventfds(function, config, regions);
+        this.features = new VfioFeatures(device.profile().vfioDmaBuf() ? dmaBufs : null);
+        config.onDecoding(on -> dmaBufs.move(!on));
+    }
+
     /** Takes the function over: decoding on, bus mastering off, all else as it is. */
     static EnabledFunction enable(VfioDevice device) {
         PciFunction function = device.function();
         function.changeCommand(
                 PciFunction.COMMAND_MASTER | PciFunction.COMMAND_INTX_DISABLE, PciFunction.COMMAND_MEMORY);
-        byte[] header = function.configCopy();
-        VfioConfigSpace config = new VfioConfigSpace(function);
-        VfioInterrupts interrupts = new VfioInterrupts(function);
-        VfioRegions regions = new VfioRegions(function, config, interrupts);
-        function.setSink(interrupts);
-        VfioDmaBufs dmaBufs = new VfioDmaBufs(device, regions);
-        config.onDecoding(on -> dmaBufs.move(!on));
-        return new EnabledFunction(
-                function,
-                interrupts,
-                regions,
-                new VfioIoeventfds(function, config, regions),
-                new VfioFeatures(device.profile().vfioDmaBuf() ? dmaBufs : null),
-                dmaBufs,
-                header);
+        EnabledFunction enabled = new EnabledFunction(device, function.configCopy());
+        function.setSink(enabled.interrupts);
+        return enabled;
+    }
+
+    VfioInterrupts interrupts() {
+        return interrupts;
+    }
+
+    VfioRegions regions() {
+        return regions;
+    }
+
+    VfioIoeventfds ioeventfds() {
+        return ioeventfds;
+    }
+
+    VfioFeatures features() {
+        return features;
     }
 
     /** Gives the function back as it was, without bus mastering and without interrupts. */

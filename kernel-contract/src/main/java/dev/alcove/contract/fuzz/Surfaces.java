@@ -8,7 +8,7 @@ import java.util.stream.Collectors;
 /** The surfaces that there are. */
 public final class Surfaces {
     private static final List<Surface> ALL = List.of(
-            new KvmMemorySurface(), new GuestMemfdSurface(), new IommufdSurface(), new VfioSurface());
+            new KvmMemorySurface(), new GuestMemfdSurface(), new IommufdSurface(), new VfioSurface(), new ContainerSurface());
 
     private Surfaces() {}
 

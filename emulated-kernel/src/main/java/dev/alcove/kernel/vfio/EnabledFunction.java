@@ -24,7 +24,7 @@ final class EnabledFunction {
         this.interrupts = new VfioInterrupts(function);
         this.regions = new VfioRegions(function, config, interrupts);
         this.dmaBufs = new VfioDmaBufs(device, regions);
-        this.ioeventfds = new VfioIoeventfds(function, config, regions);
+        this.ioeventfds = new VfioIoeventfds(function, config, regions, !device.profile().atLeast(6, 14));
         this.features = new VfioFeatures(device.profile().vfioDmaBuf() ? dmaBufs : null);
         config.onDecoding(on -> dmaBufs.move(!on));
     }

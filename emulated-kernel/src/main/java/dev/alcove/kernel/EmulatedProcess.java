@@ -13,6 +13,7 @@ import dev.alcove.kernel.file.Vfs;
 import dev.alcove.kernel.mm.AddressSpace;
 import dev.alcove.kernel.mm.HugePages;
 import dev.alcove.kernel.mm.LockedMemory;
+import dev.alcove.kernel.mm.Referenced;
 import dev.alcove.kernel.task.Credentials;
 import dev.alcove.kernel.task.Limits;
 import dev.alcove.kernel.task.Signals;
@@ -397,8 +398,9 @@ public final class EmulatedProcess implements Syscalls, AutoCloseable {
         return switch (file.map(task, offset, length, protection, flags)) {
             case Mapping.Refused refused -> -refused.errno();
             case Mapping.Pages pages -> {
-                file.get();
-                yield group.mm().mapPages(address, length, protection, flags, file, pages.store(), pages.firstPage());
+                Referenced owner = pages.owner() == null ? file : pages.owner();
+                owner.get();
+                yield group.mm().mapPages(address, length, protection, flags, owner, pages.store(), pages.firstPage());
             }
             case Mapping.Device device -> {
                 file.get();

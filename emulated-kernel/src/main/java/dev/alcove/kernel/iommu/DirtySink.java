@@ -5,10 +5,10 @@ package dev.alcove.kernel.iommu;
 @FunctionalInterface
 public interface DirtySink {
     /**
-     * The next piece of a page that is dirty: as much of it as was asked for.
+     * The next page that is dirty.
      *
-     * @param iova first byte
-     * @param length bytes
+     * @param iova first byte of it that was asked for
+     * @param length bytes, which may be more than were asked for, or 0, as Linux has it
      */
     void accept(long iova, long length);
 }

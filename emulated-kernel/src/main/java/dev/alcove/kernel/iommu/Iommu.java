@@ -100,7 +100,8 @@ public final class Iommu {
         return invalidating;
     }
 
-    PhysicalMemory memory() {
+    /** What page tables point into. */
+    public PhysicalMemory memory() {
         return memory;
     }
 

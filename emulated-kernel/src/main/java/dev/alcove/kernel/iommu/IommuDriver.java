@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 package dev.alcove.kernel.iommu;
 
+import dev.alcove.sys.Errno;
 import org.jspecify.annotations.Nullable;
 
 /**
@@ -58,4 +59,21 @@ public interface IommuDriver {
      * @return 0 or a negated errno, with nothing changed
      */
     int attach(IommuDevice device, @Nullable Domain next, @Nullable Domain old);
+
+    /**
+     * As {@link #attach}, for the DMA that a device with PASIDs makes with one of them.
+     *
+     * @return {@code -EOPNOTSUPP} from a driver without PASIDs
+     */
+    default int attachPasid(IommuDevice device, int pasid, @Nullable Domain next, @Nullable Domain old) {
+        return -Errno.EOPNOTSUPP;
+    }
+
+    /**
+     * Answers a group of page requests of a device ({@code page_response}). Takes only leaf locks.
+     *
+     * @param group its number
+     * @param code {@code IOMMU_PAGE_RESP_}: 0 it has what it asked for, 1 it shall not have it
+     */
+    default void respond(IommuDevice device, int pasid, int group, int code) {}
 }

@@ -140,6 +140,35 @@ public final class IommuGroup {
         return 0;
     }
 
+    /**
+     * Puts the DMA that the group's devices make with a PASID behind another domain; devices without PASIDs are left out.
+     *
+     * @param pasid above 0, unsigned
+     * @param next null to block it
+     * @param old what it is behind now
+     * @return 0; {@code -EINVAL} the domain is of another driver, or a device has not so many PASIDs; what the driver
+     *     answers. On an error nothing changes.
+     */
+    public synchronized int setPasidDomain(int pasid, @Nullable Domain next, @Nullable Domain old) {
+        if (next != null && next.driver() != driver) {
+            return -Errno.EINVAL;
+        }
+        List<IommuDevice> able = devices.stream().filter(each -> driver.pasidBits(each) > 0).toList();
+        if (old == null && able.stream().anyMatch(each -> pasid >>> driver.pasidBits(each) != 0)) {
+            return -Errno.EINVAL;
+        }
+        for (int i = 0; i < able.size(); i++) {
+            int error = driver.attachPasid(able.get(i), pasid, next, old);
+            if (error != 0) {
+                while (--i >= 0) {
+                    driver.attachPasid(able.get(i), pasid, old, next);
+                }
+                return error;
+            }
+        }
+        return 0;
+    }
+
     private void translateWith(@Nullable IommuDomain next) {
         IommuDomain old = domain;
         if (old == next) {

@@ -232,7 +232,11 @@ final class PageTable {
         }
     }
 
-    /** Tells the parts of dirty pages that lie in a range, and makes the pages clean if asked to. */
+    /**
+     * Tells where dirty pages begin in a range, and makes the pages clean if asked to. The lengths are those of Linux 7.2: a
+     * page of one entry counts in full even where the range covers less of it; of one of several entries the last is
+     * missing.
+     */
     void readDirty(long iova, long length, boolean clear, DirtySink sink) {
         readDirtyIn(root, rootLevel, 0, iova, iova + length, clear, sink);
     }
@@ -250,8 +254,10 @@ final class PageTable {
                 int first = index & -(1 << spanOf(entry));
                 int end = first + (1 << spanOf(entry));
                 if (takeDirty(node, first, end, clear)) {
-                    long at = Math.max(start, from);
-                    sink.accept(at, Math.min(to, base + ((long) end << shift)) - at);
+                    long stop = end - first == 1
+                            ? Math.max(start, from) + (1L << shift)
+                            : Math.min(to, base + (((long) end - 1) << shift));
+                    sink.accept(Math.max(start, from), stop - Math.max(start, from));
                 }
                 index = end - 1;
             } else if (child != null) {

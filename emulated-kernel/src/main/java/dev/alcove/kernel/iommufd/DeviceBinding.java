@@ -38,7 +38,7 @@ final class DeviceBinding {
             device.group().releaseDmaOwner();
             return id;
         }
-        BoundDevice bound = new BoundDevice(id, device, group(device.group()), keepsContext);
+        BoundDevice bound = new BoundDevice(id, objects, device, group(device.group()), keepsContext);
         bound.users = 1;
         objects.add(bound);
         if (keepsContext) {
@@ -65,7 +65,10 @@ final class DeviceBinding {
         if (device == null) {
             return;
         }
-        objects.putAndTryDestroy(device, 2);
+        objects.put(device);
+        // A driver that leaves a PASID attached is broken: it must not keep page tables for ever.
+        device.group.detachAll(device);
+        objects.remove(device, false);
         if (device.keepsContext) {
             context.put();
         }
@@ -82,7 +85,7 @@ final class DeviceBinding {
 
     /** Attaches, or replaces. */
     private record Change(BoundDevice device, int pasid, boolean replace, AttachGroup.Left left) {
-        long to(Hwpt hwpt) {
+        long to(HwPageTable hwpt) {
             int error = replace
                     ? device.group.replace(device, pasid, hwpt, left)
                     : device.group.attach(device, pasid, hwpt);
@@ -101,7 +104,7 @@ final class DeviceBinding {
         try {
             return switch (target) {
                 case null -> -Errno.ENOENT;
-                case Hwpt hwpt -> change.to(hwpt);
+                case HwPageTable hwpt -> change.to(hwpt);
                 case Ioas ioas -> attachTo(ioas, change);
                 default -> -Errno.EINVAL;
             };
@@ -145,7 +148,7 @@ final class DeviceBinding {
                 objects.cancel(id);
                 return -refused.errno();
             }
-            case DomainOutcome.Made made -> hwpt = new Hwpt(id, objects, ioas, made.domain(), true, false);
+            case DomainOutcome.Made made -> hwpt = new Hwpt(id, objects, ioas, made.domain(), true, false, false);
         }
         hwpt.join();
         long answer = fillAndAttach(hwpt, change);

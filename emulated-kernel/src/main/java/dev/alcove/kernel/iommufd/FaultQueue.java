@@ -1,68 +1,141 @@
 // SPDX-License-Identifier: Apache-2.0
 package dev.alcove.kernel.iommufd;
 
-import dev.alcove.kernel.file.OpenFile;
-import dev.alcove.kernel.file.Stat;
-import dev.alcove.kernel.task.Task;
+import dev.alcove.bindings.iommufd.iommu_hwpt_page_response;
+import dev.alcove.bindings.iommufd.iommu_hwpt_pgfault;
+import dev.alcove.kernel.mm.Allocator;
 import dev.alcove.sys.Errno;
 import dev.alcove.sys.Linux;
 import java.lang.foreign.MemorySegment;
+import java.util.ArrayDeque;
+import java.util.Deque;
+import java.util.Iterator;
+import java.util.TreeMap;
 
-/** A queue of page requests with a file to read them from. No device here makes page requests, so it stays empty. */
-final class FaultQueue extends IommufdObject {
-    private static final int RESPONSE_SIZE = 8;
-    private static final int FAULT_SIZE = 40;
+/**
+ * Page requests of devices, for the user that has the page table to answer. A group is read as a whole and gets a cookie;
+ * a response to the cookie answers all of the group.
+ *
+ * <p>Lock: its monitor, below that of an {@link AttachGroup}.
+ */
+final class FaultQueue extends EventQueue {
+    private static final int RESPONSE_SIZE = (int) iommu_hwpt_page_response.sizeof();
+    private static final int REQUEST_SIZE = (int) iommu_hwpt_pgfault.sizeof();
 
-    private final ObjectTable objects;
+    private final Allocator allocator;
+    private final Deque<PageRequestGroup> unread = new ArrayDeque<>();
 
-    FaultQueue(int id, ObjectTable objects) {
-        super(id);
-        this.objects = objects;
+    /** Read and not answered, by their cookies. */
+    private final TreeMap<Integer, PageRequestGroup> unanswered = new TreeMap<>();
+
+    FaultQueue(int id, IommufdContext context) {
+        super(id, context);
+        this.allocator = context.module().allocator();
+    }
+
+    /** Adds a group behind the others. */
+    void deliver(PageRequestGroup group) {
+        synchronized (this) {
+            unread.addLast(group);
+        }
+        wake();
+    }
+
+    /** Answers whatever a group of devices asked for while it was attached so: it is not any more. */
+    synchronized void refuse(AttachHandle handle) {
+        refuse(unread.iterator(), handle);
+        refuse(unanswered.values().iterator(), handle);
+    }
+
+    private static void refuse(Iterator<PageRequestGroup> groups, AttachHandle handle) {
+        while (groups.hasNext()) {
+            PageRequestGroup group = groups.next();
+            if (group.handle() == handle) {
+                groups.remove();
+                group.respond(PageRequestGroup.INVALID);
+            }
+        }
     }
 
     @Override
-    protected void destroy() {}
-
-    /** A file for the queue: a user of it, and of the context, until it is closed. */
-    OpenFile open(IommufdContext context) {
-        objects.use(this, 1);
-        context.get();
-        return new QueueFile(context);
+    protected synchronized void destroy() {
+        unread.forEach(group -> group.respond(PageRequestGroup.INVALID));
+        unread.clear();
+        unanswered.values().forEach(group -> group.respond(PageRequestGroup.INVALID));
+        unanswered.clear();
     }
 
-    private final class QueueFile extends OpenFile {
-        private final IommufdContext context;
-
-        QueueFile(IommufdContext context) {
-            super(Linux.O_RDWR);
-            this.context = context;
+    /** As many whole groups as fit. */
+    @Override
+    synchronized long read(MemorySegment buffer) {
+        long room = buffer.byteSize();
+        if (room % REQUEST_SIZE != 0) {
+            return -Errno.ESPIPE;
         }
-
-        @Override
-        public long read(Task task, MemorySegment buffer) {
-            return buffer.byteSize() % FAULT_SIZE != 0 ? -Errno.ESPIPE : 0;
+        long done = 0;
+        while (!unread.isEmpty()) {
+            PageRequestGroup group = unread.getFirst();
+            if ((long) group.requests().size() * REQUEST_SIZE > room - done) {
+                return done == 0 ? -Errno.EINVAL : done;
+            }
+            if (!allocator.charge("page request cookie")) {
+                return done == 0 ? -Errno.ENOMEM : done;
+            }
+            unread.removeFirst();
+            int cookie = freeCookie();
+            unanswered.put(cookie, group);
+            for (PageRequest request : group.requests()) {
+                write(buffer.asSlice(done, REQUEST_SIZE), request, group.handle().device.id(), cookie);
+                done += REQUEST_SIZE;
+            }
         }
+        return done;
+    }
 
-        @Override
-        public long write(Task task, MemorySegment buffer) {
-            long size = buffer.byteSize();
-            return size % RESPONSE_SIZE != 0 ? -Errno.ESPIPE : size == 0 ? 0 : -Errno.EINVAL;
+    /** The lowest one from 1 that is free. */
+    private int freeCookie() {
+        int cookie = 1;
+        while (unanswered.containsKey(cookie)) {
+            cookie++;
         }
+        return cookie;
+    }
 
-        @Override
-        public int poll() {
-            return Linux.POLLOUT;
-        }
+    private static void write(MemorySegment at, PageRequest request, int device, int cookie) {
+        MemorySegment struct = Command.zeroes(REQUEST_SIZE);
+        iommu_hwpt_pgfault.flags(struct, request.flags());
+        iommu_hwpt_pgfault.dev_id(struct, device);
+        iommu_hwpt_pgfault.pasid(struct, request.pasid());
+        iommu_hwpt_pgfault.grpid(struct, request.group());
+        iommu_hwpt_pgfault.perm(struct, request.permissions());
+        iommu_hwpt_pgfault.addr(struct, request.address());
+        iommu_hwpt_pgfault.cookie(struct, cookie);
+        at.copyFrom(struct);
+    }
 
-        @Override
-        public Stat stat() {
-            return new Stat(0, 0600, 0, 0);
+    /** Responses, up to the first one that is none. */
+    @Override
+    synchronized long write(MemorySegment buffer) {
+        long size = buffer.byteSize();
+        if (size % RESPONSE_SIZE != 0) {
+            return -Errno.ESPIPE;
         }
+        MemorySegment response = Command.zeroes(RESPONSE_SIZE);
+        for (long done = 0; done < size; done += RESPONSE_SIZE) {
+            response.copyFrom(buffer.asSlice(done, RESPONSE_SIZE));
+            int code = iommu_hwpt_page_response.code(response);
+            boolean known = code == PageRequestGroup.SUCCESS || code == PageRequestGroup.INVALID;
+            PageRequestGroup group = known ? unanswered.remove(iommu_hwpt_page_response.cookie(response)) : null;
+            if (group == null) {
+                return done == 0 ? -Errno.EINVAL : done;
+            }
+            group.respond(code);
+        }
+        return size;
+    }
 
-        @Override
-        protected void release() {
-            objects.put(FaultQueue.this);
-            context.put();
-        }
+    @Override
+    synchronized int poll() {
+        return unread.isEmpty() ? Linux.POLLOUT : Linux.POLLOUT | Linux.POLLIN;
     }
 }

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 package dev.alcove.kernel.iommufd;
 
+import dev.alcove.kernel.iommu.DirtySink;
 import dev.alcove.kernel.iommu.IommuDevice;
 import dev.alcove.kernel.iommu.IommuDomain;
 import dev.alcove.kernel.iommu.ReservedRegion;
@@ -267,6 +268,49 @@ final class IoPageTable {
                 slices.add(new Slice(pages, span.value.startByteOf(at), end - at + 1));
                 if (end == last) {
                     return 0;
+                }
+                at = end + 1;
+            }
+        } finally {
+            iovaLock.readLock().unlock();
+        }
+    }
+
+    /** Starts or ends the tracking of DMA through a domain that can; a start forgets what was dirty before. */
+    void setDirtyTracking(IommuDomain domain, boolean on) {
+        iovaLock.readLock().lock();
+        try {
+            if (on) {
+                for (IopArea area : areas.values()) {
+                    if (area.pages != null) {
+                        domain.readDirty(area.iova, area.length(), true, (iova, length) -> {});
+                    }
+                }
+            }
+            domain.setTracking(on);
+        } finally {
+            iovaLock.readLock().unlock();
+        }
+    }
+
+    /**
+     * Tells what DMA through a domain wrote to, up to the first hole in a range.
+     *
+     * @param clear whether it is forgotten
+     */
+    void readDirty(IommuDomain domain, long iova, long length, boolean clear, DirtySink sink) {
+        long last = iova + length - 1;
+        iovaLock.readLock().lock();
+        try {
+            for (long at = iova; ; ) {
+                Span<IopArea> span = areas.first(at, at);
+                if (span == null || span.value.pages == null) {
+                    return;
+                }
+                long end = Long.compareUnsigned(span.last, last) < 0 ? span.last : last;
+                domain.readDirty(at, end - at + 1, clear, sink);
+                if (end == last) {
+                    return;
                 }
                 at = end + 1;
             }

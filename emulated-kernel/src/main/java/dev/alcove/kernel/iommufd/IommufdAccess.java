@@ -118,7 +118,7 @@ public final class IommufdAccess extends IommufdObject {
                 }
             }
             current.table.removeAccess(this);
-            context.objects().put(current);
+            context.objects().use(current, -1);
         }
         ioas = next;
         ioasOfPins = next;
@@ -228,7 +228,7 @@ public final class IommufdAccess extends IommufdObject {
         } finally {
             notifying.writeLock().unlock();
         }
-        context.objects().putAndTryDestroy(this, 1);
+        context.objects().remove(this, false);
     }
 
     @Override

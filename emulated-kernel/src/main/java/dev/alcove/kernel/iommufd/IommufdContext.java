@@ -4,6 +4,7 @@ package dev.alcove.kernel.iommufd;
 import dev.alcove.kernel.file.Mapping;
 import dev.alcove.kernel.file.OpenFile;
 import dev.alcove.kernel.file.Stat;
+import dev.alcove.kernel.iommu.Domain;
 import dev.alcove.kernel.iommu.IommuDevice;
 import dev.alcove.kernel.iommu.IommuDomain;
 import dev.alcove.kernel.iommu.IommuGroup;
@@ -23,6 +24,7 @@ public final class IommufdContext extends OpenFile {
     private final long inode;
     private final ObjectTable objects;
     private final DeviceBinding binding;
+    private final Windows windows = new Windows(this);
     private volatile @Nullable Ioas compatIoas;
     private volatile boolean accountPerProcess;
 
@@ -172,7 +174,7 @@ public final class IommufdContext extends OpenFile {
         if ((flags & Linux.MAP_SHARED) == 0 || !writable()) {
             return new Mapping.Refused(Errno.EINVAL);
         }
-        return new Mapping.Refused((protection & Linux.PROT_EXEC) != 0 ? Errno.EPERM : Errno.ENXIO);
+        return (protection & Linux.PROT_EXEC) != 0 ? new Mapping.Refused(Errno.EPERM) : windows.map(offset, length);
     }
 
     @Override
@@ -271,6 +273,47 @@ public final class IommufdContext extends OpenFile {
      */
     public long reserveRange(int ioasId, long first, long last) {
         return IoasCommands.onIoas(this, ioasId, ioas -> ioas.table.reserve(first, last));
+    }
+
+    /**
+     * What a HWPT gives the IOMMU, be it of one stage or nested; null when the id is free or of something else. Answers by
+     * identity only: it may be gone at any time.
+     */
+    public @Nullable Domain domain(int hwptId) {
+        HwPageTable hwpt = objects.get(hwptId, HwPageTable.class);
+        if (hwpt == null) {
+            return null;
+        }
+        objects.put(hwpt);
+        return hwpt.domain();
+    }
+
+    /** What a device is behind with a PASID, 0 for none; null for nothing, and for a free id. By identity only. */
+    public @Nullable Domain attached(long deviceId, int pasid) {
+        BoundDevice bound = objects.get((int) deviceId, BoundDevice.class);
+        if (bound == null) {
+            return null;
+        }
+        objects.put(bound);
+        return bound.group.domain(pasid);
+    }
+
+    /** A device asks for a page ({@code iommu_report_device_fault}): 0, or {@code -ENOENT} for a free id. */
+    public long requestPage(long deviceId, PageRequest request) {
+        BoundDevice bound = objects.get((int) deviceId, BoundDevice.class);
+        if (bound == null) {
+            return -Errno.ENOENT;
+        }
+        try {
+            bound.group.request(bound, request);
+            return 0;
+        } finally {
+            objects.put(bound);
+        }
+    }
+
+    Windows windows() {
+        return windows;
     }
 
     ObjectTable objects() {

@@ -2,11 +2,18 @@
 package dev.alcove.kernel.iommufd;
 
 /** Something with an id in a context. */
-public abstract sealed class IommufdObject permits Ioas, Hwpt, BoundDevice, FaultQueue, IommufdAccess, KernelObject {
+public abstract sealed class IommufdObject
+        permits Ioas, HwPageTable, BoundDevice, IommufdAccess, EventQueue, VirtualIommu, VirtualDevice, KernelObject {
     private final int id;
 
     /** Users besides the id itself; under the {@link ObjectTable}'s lock. */
     int users;
+
+    /** Those users that go away by themselves, soon or when {@link #unplug} asks them to; under the same lock. */
+    int briefUsers;
+
+    /** Whether somebody waits for the brief users: there are no new ones. Under the same lock. */
+    boolean leaving;
 
     IommufdObject(int id) {
         this.id = id;
@@ -16,6 +23,9 @@ public abstract sealed class IommufdObject permits Ioas, Hwpt, BoundDevice, Faul
     public final int id() {
         return id;
     }
+
+    /** Makes lasting holders of brief uses let go ({@code pre_destroy}); no lock is held. */
+    void unplug() {}
 
     /** Called once, after the id is gone. Takes the object apart; cannot fail. */
     protected abstract void destroy();

@@ -12,6 +12,9 @@ import org.jspecify.annotations.Nullable;
 
 /**
  * The ids of a context: one space for all types, from 1, the lowest free one next. Lock: its monitor, a leaf.
+ *
+ * <p>An object has users, which make DESTROY answer EBUSY. Some of them are brief: calls that run at the moment. A driver
+ * that takes its device away waits for those ({@link #remove}).
  */
 final class ObjectTable {
     private final Allocator allocator;
@@ -43,23 +46,28 @@ final class ObjectTable {
         objects.put(object.id(), object);
     }
 
-    /** Finds an object and becomes a user of it; null when the id is free or of another type. */
+    /** Finds an object and becomes a brief user of it; null when the id is free or of another type. */
     synchronized <T extends IommufdObject> @Nullable T get(int id, Class<T> type) {
         IommufdObject object = objects.get(id);
-        if (!type.isInstance(object)) {
-            return null;
-        }
-        object.users++;
-        return type.cast(object);
+        return type.isInstance(object) && get(object) ? type.cast(object) : null;
     }
 
-    /** Becomes a user of an object if it still has its id. */
+    /** Becomes a brief user of an object if it still has its id. */
     synchronized boolean get(IommufdObject object) {
-        if (objects.get(object.id()) != object) {
+        if (objects.get(object.id()) != object || object.leaving) {
             return false;
         }
         object.users++;
+        object.briefUsers++;
         return true;
+    }
+
+    /** Ends being a brief user. */
+    synchronized void put(IommufdObject object) {
+        object.users--;
+        if (--object.briefUsers == 0) {
+            notifyAll();
+        }
     }
 
     /** Adds users to an object that the caller knows to be there. */
@@ -67,9 +75,13 @@ final class ObjectTable {
         object.users += count;
     }
 
-    /** Ends being a user. */
-    synchronized void put(IommufdObject object) {
-        object.users--;
+    /** Becomes a user of an object if it still has its id. */
+    synchronized boolean tryUse(IommufdObject object) {
+        if (objects.get(object.id()) != object) {
+            return false;
+        }
+        object.users++;
+        return true;
     }
 
     /** Ends being a user, and destroys the object when that was the last one. */
@@ -82,6 +94,46 @@ final class ObjectTable {
             taken.clear(object.id());
         }
         object.destroy();
+    }
+
+    /**
+     * Destroys an object that only the caller uses, besides brief users: it waits for those.
+     *
+     * @param tombstone whether the id stays taken: whoever knows it shall not find something else there
+     */
+    void remove(IommufdObject object, boolean tombstone) {
+        synchronized (this) {
+            object.leaving = true;
+        }
+        object.unplug();
+        synchronized (this) {
+            awaitBriefUsers(object);
+            object.users--;
+            if (object.users > 0 || !objects.remove(object.id(), object)) {
+                // A user that does not leave: it goes with the context.
+                object.leaving = false;
+                return;
+            }
+            if (!tombstone) {
+                taken.clear(object.id());
+            }
+        }
+        object.destroy();
+    }
+
+    /** Not interruptible: the calls that are waited for end by themselves. */
+    private synchronized void awaitBriefUsers(IommufdObject object) {
+        boolean interrupted = false;
+        while (object.briefUsers > 0) {
+            try {
+                wait();
+            } catch (InterruptedException e) {
+                interrupted = true;
+            }
+        }
+        if (interrupted) {
+            Thread.currentThread().interrupt();
+        }
     }
 
     /** Destroys an object: 0, {@code -ENOENT}, or {@code -EBUSY} when it has users. */
@@ -102,6 +154,7 @@ final class ObjectTable {
         return 0;
     }
 
+    /** Whether no id is taken, not even by a tombstone. */
     synchronized boolean isEmpty() {
         return taken.cardinality() == 1;
     }

@@ -6,10 +6,15 @@ import dev.alcove.kernel.iommu.DomainOutcome;
 import dev.alcove.kernel.iommu.HwInfo;
 import dev.alcove.kernel.iommu.Iommu;
 import dev.alcove.kernel.iommu.IommuDevice;
-import dev.alcove.kernel.iommu.IommuDriver;
+import dev.alcove.kernel.iommu.IommuDomain;
 import dev.alcove.kernel.iommu.IommuGroup;
 import dev.alcove.kernel.iommu.PageFormat;
 import dev.alcove.kernel.iommu.UserData;
+import dev.alcove.kernel.iommufd.DriverOutcome;
+import dev.alcove.kernel.iommufd.NestedDomain;
+import dev.alcove.kernel.iommufd.NestingDriver;
+import dev.alcove.kernel.iommufd.VirtualIommu;
+import dev.alcove.kernel.iommufd.VirtualIommuDriver;
 import dev.alcove.sys.Errno;
 import java.lang.foreign.MemorySegment;
 import java.lang.foreign.ValueLayout;
@@ -19,7 +24,7 @@ import org.jspecify.annotations.Nullable;
  * The mock IOMMU. Its page tables are those of an AMD IOMMU, every power of two is a size of a page, but from 2 KiB: less
  * than a page of the CPU.
  */
-public final class MockDriver implements IommuDriver {
+public final class MockDriver implements NestingDriver {
     /** Type of user data for page tables. */
     public static final int DATA_TYPE = 0xdead;
 
@@ -135,7 +140,55 @@ public final class MockDriver implements IommuDriver {
 
     @Override
     public int attach(IommuDevice device, @Nullable Domain next, @Nullable Domain old) {
-        boolean tracks = next != null && next.paging() != null && next.paging().tracksDirty();
-        return tracks && !dirtyTracking(device) ? -Errno.EINVAL : 0;
+        if (next instanceof IommuDomain paging && paging.tracksDirty() && !dirtyTracking(device)) {
+            return -Errno.EINVAL;
+        }
+        return ((MockDevice) device).behind(next);
+    }
+
+    @Override
+    public int attachPasid(IommuDevice device, int pasid, @Nullable Domain next, @Nullable Domain old) {
+        return ((MockDevice) device).fails(pasid, next == null) ? -Errno.ENOMEM : 0;
+    }
+
+    @Override
+    public boolean guestKeepsPasids() {
+        return true;
+    }
+
+    @Override
+    public DriverOutcome<NestedDomain> allocateNested(IommuDevice device, IommuDomain parent, int flags, UserData data) {
+        return allocateNested(parent, null, flags, data);
+    }
+
+    DriverOutcome<NestedDomain> allocateNested(
+            IommuDomain parent, @Nullable MockVirtualIommu viommu, int flags, UserData data) {
+        if ((flags & ~PASID) != 0 || data.type() != DATA_TYPE) {
+            return new DriverOutcome.Refused<>(Errno.EOPNOTSUPP);
+        }
+        MemorySegment wishes = MemorySegment.ofArray(new int[USER_DATA_SIZE / Integer.BYTES]);
+        int error = data.copyIn(DATA_TYPE, wishes, USER_DATA_LEAST);
+        if (error != 0) {
+            return new DriverOutcome.Refused<>(-error);
+        }
+        if (!iommu.allocator().charge("mock nested domain")) {
+            return new DriverOutcome.Refused<>(Errno.ENOMEM);
+        }
+        return new DriverOutcome.Made<>(
+                new MockNestedDomain(this, parent, viommu, wishes.get(ValueLayout.JAVA_INT, 0)));
+    }
+
+    @Override
+    public boolean virtualizes(IommuDevice device, int type) {
+        return type == MockVirtualIommu.TYPE;
+    }
+
+    @Override
+    public DriverOutcome<VirtualIommuDriver> newVirtualIommu(VirtualIommu core, @Nullable UserData data) {
+        return MockVirtualIommu.create(this, core, data);
+    }
+
+    Iommu iommu() {
+        return iommu;
     }
 }

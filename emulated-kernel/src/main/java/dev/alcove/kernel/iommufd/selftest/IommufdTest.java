@@ -30,6 +30,9 @@ public final class IommufdTest {
         if (iommufd.profile().vfioDmaBuf()) {
             new DmaBufs(memory, vfs).addTo(operations);
         }
+        PasidOperations.addTo(operations);
+        VirtualIommuOperations.addTo(operations);
+        DirtyOperation.addTo(operations);
         iommufd.addCommand(NUMBER, TestCommand.LEAST, TestCommand.SIZE, this::execute);
     }
 

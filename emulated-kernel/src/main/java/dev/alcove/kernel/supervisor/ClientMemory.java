@@ -50,6 +50,9 @@ final class ClientMemory extends Mm {
     private final Set<Given> given = new LinkedHashSet<>();
     @SuppressWarnings("ThreadLocalUsage") // of one call in one address space
     private final ThreadLocal<@Nullable Unshared> unshared = new ThreadLocal<>();
+    /** The process's in procfs; it is closed after {@link #exit}. */
+    private final int directory;
+
     private volatile boolean gone;
 
     /** @param directory the process's in procfs */
@@ -60,6 +63,7 @@ final class ClientMemory extends Mm {
         this.memory = memory;
         this.files = files;
         this.pid = pid;
+        this.directory = directory;
         maps = host.openAt(directory, "maps", Linux.O_RDONLY);
     }
 
@@ -232,7 +236,8 @@ final class ClientMemory extends Mm {
 
     @Override
     public boolean gone() {
-        return gone;
+        // A process that has ended has no program any more, long before it is swept away.
+        return gone || host.identify(directory, "exe") == null;
     }
 
     /** The process has ended, or executes another program. */

@@ -37,7 +37,7 @@ public class MemoryFile extends OpenFile {
     private final PageStore store;
     private final long inode;
     private final long largestFolio;
-    private final Runnable afterRelease;
+    private final Runnable release;
     private final ReentrantReadWriteLock lock = new ReentrantReadWriteLock();
 
     /** Pages past the end that fallocate(2) has reserved: nobody sees more of them than their number. */
@@ -60,7 +60,7 @@ public class MemoryFile extends OpenFile {
         this.inode = inode;
         this.largestFolio = largestFolio;
         this.store = new PageStore(memory, pages(size), true);
-        this.afterRelease = () -> {};
+        this.release = store::close;
     }
 
     /** An empty file of the kernel's with pages of another kind. */
@@ -71,17 +71,17 @@ public class MemoryFile extends OpenFile {
         this.inode = inode;
         this.largestFolio = PAGE;
         this.store = store;
-        this.afterRelease = () -> {};
+        this.release = store::close;
     }
 
     /**
      * A memfd of the host's.
      *
-     * @param store its pages
+     * @param store its pages, which others may use too
      * @param size bytes
-     * @param afterRelease called when the last reference is gone
+     * @param release called when the last reference is gone: ends the use of the store
      */
-    public MemoryFile(PhysicalMemory memory, PageStore store, long size, Runnable afterRelease) {
+    public MemoryFile(PhysicalMemory memory, PageStore store, long size, Runnable release) {
         super(Linux.O_RDWR | Linux.O_LARGEFILE);
         this.memory = memory;
         this.size = size;
@@ -89,7 +89,7 @@ public class MemoryFile extends OpenFile {
         this.inode = 0;
         this.largestFolio = PAGE;
         this.store = store;
-        this.afterRelease = afterRelease;
+        this.release = release;
     }
 
     private static long pages(long bytes) {
@@ -404,7 +404,6 @@ public class MemoryFile extends OpenFile {
 
     @Override
     protected void release() {
-        store.close();
-        afterRelease.run();
+        release.run();
     }
 }

@@ -25,11 +25,13 @@ import org.jspecify.annotations.Nullable;
  */
 final class ClientMemory extends Mm {
     /**
-     * A range of anonymous memory that the emulated kernel wanted to share: private, or shared and out of reach.
+     * A range of memory that the emulated kernel wanted to share: private, or shared, anonymous and out of reach. Private
+     * memory of a file becomes the program's own by that, as it does when Linux pins it for good.
      *
      * @param protection of the mapping
+     * @param file whether pages that the program has not touched have contents
      */
-    record Unshared(long start, long end, int protection) {}
+    record Unshared(long start, long end, int protection, boolean file) {}
 
     /** A range that the program has given to a guest or a device. */
     private record Given(long start, long end) {}
@@ -103,8 +105,8 @@ final class ClientMemory extends Mm {
             shared = use(fd);
             return shared == null ? null : shared.store();
         }
-        boolean anonymous = area.shared() ? area.device() == host.anonymousDevice() : area.inode() == 0;
-        if (anonymous && unshared.get() == null) {
+        boolean convertible = !area.shared() || area.device() == host.anonymousDevice();
+        if (convertible && unshared.get() == null) {
             unshared.set(wanted(area, from, to));
         }
         return null;
@@ -139,7 +141,7 @@ final class ClientMemory extends Mm {
             }
         }
         int protection = (area.readable() ? Linux.PROT_READ : 0) | (area.writable() ? Linux.PROT_WRITE : 0);
-        return new Unshared(Math.max(start, area.start()), Math.min(end, area.end()), protection);
+        return new Unshared(Math.max(start, area.start()), Math.min(end, area.end()), protection, !area.shared() && area.inode() != 0);
     }
 
     /** The program is about to give a range to a guest or a device: if it has to be shared, then all of it. */

@@ -33,7 +33,7 @@ final class Clients {
         this.memory = memory;
         this.filter = filter;
         files = new ClientFiles(host, memory);
-        foreign = new ForeignFiles(host, memory);
+        foreign = new ForeignFiles(host, memory, files);
     }
 
     /** The thread of a number that waits for an answer; null when it has gone meanwhile. */

@@ -4,7 +4,6 @@ package dev.alcove.kernel.supervisor;
 import dev.alcove.kernel.file.MemoryFile;
 import dev.alcove.kernel.file.OpenFile;
 import dev.alcove.kernel.file.Stat;
-import dev.alcove.kernel.mm.PageStore;
 import dev.alcove.kernel.mm.PhysicalMemory;
 import dev.alcove.sys.Linux;
 import java.util.HashMap;
@@ -18,9 +17,11 @@ import org.jspecify.annotations.Nullable;
 final class ForeignFiles {
     private final Host host;
     private final PhysicalMemory memory;
+    private final ClientFiles files;
     private final Map<String, ClientEvent> events = new HashMap<>();
 
-    ForeignFiles(Host host, PhysicalMemory memory) {
+    ForeignFiles(Host host, PhysicalMemory memory, ClientFiles files) {
+        this.files = files;
         this.host = host;
         this.memory = memory;
     }
@@ -84,11 +85,9 @@ final class ForeignFiles {
         if (taken < 0) {
             return null;
         }
-        PageStore store = new PageStore(memory, (Math.max(0, host.size(taken)) + Linux.PAGE_SIZE - 1) >> Linux.PAGE_SHIFT, true);
-        if (store.showIn(taken) != 0) {
-            host.close(taken);
-            return new Other();
-        }
-        return new MemoryFile(memory, store, host.size(taken), () -> host.close(taken));
+        long size = Math.max(0, host.size(taken));
+        // The pages are those that the programs' mappings of the file have.
+        ClientFiles.Shared shared = files.use(taken);
+        return shared == null ? new Other() : new MemoryFile(memory, shared.store(), size, shared::release);
     }
 }

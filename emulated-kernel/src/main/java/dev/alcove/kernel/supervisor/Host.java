@@ -30,6 +30,8 @@ final class Host {
     private static final long NR_POLL = 7;
     private static final long NR_FLOCK = 73;
     private static final long NR_CAPGET = 125;
+    private static final long NR_PRCTL = 157;
+    private static final long PR_CAPBSET_READ = 23;
     private static final long NR_INOTIFY_ADD_WATCH = 254;
     private static final long NR_INOTIFY_RM_WATCH = 255;
     private static final long NR_INOTIFY_INIT1 = 294;
@@ -233,6 +235,11 @@ final class Host {
             return 0;
         }
         return Integer.toUnsignedLong(own.struct.get(JAVA_INT, 8)) | ((long) own.struct.get(JAVA_INT, 20) << 32);
+    }
+
+    /** Whether no program can have a capability here, whoever runs it: a container's affair. */
+    boolean withholds(int capability) {
+        return raw.call(NR_PRCTL, PR_CAPBSET_READ, capability, 0) == 0;
     }
 
     /** A soft limit of a process; 0 when it is gone. */

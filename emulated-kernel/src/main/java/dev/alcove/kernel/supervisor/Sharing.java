@@ -16,7 +16,7 @@ import java.util.stream.Stream;
 import static java.lang.foreign.ValueLayout.JAVA_LONG;
 
 /**
- * Makes anonymous memory of the program a memfd, so that a guest or a device can have the very same pages: private
+ * Makes memory of the program a memfd, so that a guest or a device can have the very same pages: private
  * memory, and shared memory that this side has not the privilege to open.
  *
  * <p>The program's threads are stopped by ptrace(2) while the contents go over to a memfd, and the thread whose call
@@ -205,7 +205,7 @@ final class Sharing {
                 }
                 for (int i = 0; i < pages; i++) {
                     long address = at + ((long) i << Linux.PAGE_SHIFT);
-                    if ((entries.getAtIndex(JAVA_LONG, i) & PRESENT_OR_SWAPPED) != 0
+                    if ((range.file() || (entries.getAtIndex(JAVA_LONG, i) & PRESENT_OR_SWAPPED) != 0)
                             && client.copyIn(address, page) == 0) {
                         host.calls.pwrite(file, page, address - range.start());
                     }

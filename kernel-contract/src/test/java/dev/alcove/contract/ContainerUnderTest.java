@@ -59,11 +59,30 @@ final class ContainerUnderTest implements AutoCloseable {
                 .filter(each -> names(PCI + "/" + each + "/vfio-dev").contains("vfio0"))
                 .findFirst()
                 .orElseGet(() -> abort(kernel + " has no VFIO device"));
-        byte[] link = new byte[256];
-        MemorySegment buffer = user.allocate(link.length, 8);
-        int length = fd(sys.readlink(PCI + "/" + name + "/iommu_group", buffer));
+        this.path = groupOf(name);
+    }
+
+    /** The addresses of devices below a bridge, by their number; skips the test where there are not two. */
+    List<String> bridged() {
+        List<String> found = names(PCI).stream()
+                .filter(each -> !each.startsWith("0000:00") && !names(PCI + "/" + each + "/vfio-dev").isEmpty())
+                .sorted()
+                .toList();
+        return found.size() < 2 ? abort(kernel + " has no two VFIO devices below a bridge") : found;
+    }
+
+    /** The path of a device's own file. */
+    String cdevOf(String device) {
+        String cdev = names(PCI + "/" + device + "/vfio-dev").stream().filter(each -> each.startsWith("vfio")).findFirst().orElseThrow();
+        return "/dev/vfio/devices/" + cdev;
+    }
+
+    /** The path of the file of a device's group. */
+    String groupOf(String device) {
+        MemorySegment buffer = user.allocate(256, 8);
+        int length = fd(sys.readlink(PCI + "/" + device + "/iommu_group", buffer));
         String target = new String(buffer.asSlice(0, length).toArray(ValueLayout.JAVA_BYTE), StandardCharsets.US_ASCII);
-        this.path = "/dev/vfio" + target.substring(target.lastIndexOf('/'));
+        return "/dev/vfio" + target.substring(target.lastIndexOf('/'));
     }
 
     private List<String> names(String directory) {

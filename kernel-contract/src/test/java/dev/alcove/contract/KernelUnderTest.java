@@ -113,6 +113,9 @@ public final class KernelUnderTest implements AutoCloseable {
         EmulatedKernel kernel = new EmulatedKernel(profile, new HostSyscalls());
         kernel.enableIommufdTest();
         kernel.vfioPci().addEdu(new PciAddress(0, 0, 4, 0), 28);
+        // Two more below a bridge, where they can be reset together.
+        kernel.vfioPci().addEdu(new PciAddress(0, 1, 1, 0), 28);
+        kernel.vfioPci().addEdu(new PciAddress(0, 1, 2, 0), 28);
         EmulatedProcess process = kernel.process(credentials);
         return new KernelUnderTest(emulatedName(profile), process, () -> {
             process.close();

@@ -184,6 +184,18 @@ public abstract class PciFunction implements AutoCloseable {
         }
     }
 
+    /**
+     * Resets the function ({@code pci_reset_function}): the device model starts anew, while the configuration space is as
+     * it was, because the kernel saves and restores it. Returns when the device does no DMA any more.
+     */
+    public final void reset() {
+        resetDevice();
+        setPin(false);
+    }
+
+    /** What the device model forgets when it is reset. Called without the function's monitor held. */
+    protected void resetDevice() {}
+
     @Override
     public abstract void close();
 }

@@ -14,13 +14,14 @@ final class EnabledFunction {
     private final VfioIoeventfds ioeventfds;
     private final VfioFeatures features;
     private final VfioDmaBufs dmaBufs;
+    private final VfioConfigSpace config;
     /** The configuration header as it was. */
     private final byte[] header;
 
     private EnabledFunction(VfioDevice device, byte[] header) {
         this.function = device.function();
         this.header = header;
-        VfioConfigSpace config = new VfioConfigSpace(function);
+        this.config = new VfioConfigSpace(function);
         this.interrupts = new VfioInterrupts(function);
         this.regions = new VfioRegions(function, config, interrupts);
         this.dmaBufs = new VfioDmaBufs(device, regions);
@@ -64,6 +65,19 @@ final class EnabledFunction {
         function.setSink(null);
         for (int offset = 0; offset < PciFunction.HEADER_SIZE; offset++) {
             function.configWrite(offset, 1, header[offset]);
+        }
+    }
+
+    /** Resets the function while nobody can reach its registers. */
+    void reset() {
+        dmaBufs.move(true);
+        function.reset();
+        boolean reachable;
+        synchronized (function) {
+            reachable = config.memoryEnabled();
+        }
+        if (reachable) {
+            dmaBufs.move(false);
         }
     }
 }

@@ -166,6 +166,7 @@ final class VfioDevice {
         openedByCdev = false;
         if (state != null) {
             state.disable();
+            set.closed();
         }
         VfioAttachment bound = attachment;
         attachment = null;
@@ -173,6 +174,16 @@ final class VfioDevice {
             group.unuseContainer();
         } else {
             bound.close();
+        }
+    }
+
+    /** The bus is reset; whoever holds registers as a dma-buf loses them. The caller holds the set's monitor. */
+    void reset() {
+        EnabledFunction state = enabled;
+        if (state == null) {
+            function.reset();
+        } else {
+            state.reset();
         }
     }
 }

@@ -81,10 +81,10 @@ public final class VfioDeviceFile extends OpenFile {
             case VfioRequests.GET_REGION_INFO -> VfioQueries.region(task, state.regions(), argument);
             case VfioRequests.GET_IRQ_INFO -> VfioQueries.interrupt(task, argument);
             case VfioRequests.SET_IRQS -> state.interrupts().set(task, argument);
-            // A conventional function of the root bus: nothing resets it, neither itself, nor its slot, nor its bus.
+            // A conventional function cannot be reset alone.
             case VfioRequests.RESET -> -Errno.EINVAL;
-            case VfioRequests.GET_PCI_HOT_RESET_INFO -> VfioQueries.hotReset(task, argument, false, byGroup);
-            case VfioRequests.PCI_HOT_RESET -> VfioQueries.hotReset(task, argument, true, byGroup);
+            case VfioRequests.GET_PCI_HOT_RESET_INFO -> new HotReset(device, task).info(argument);
+            case VfioRequests.PCI_HOT_RESET -> new HotReset(device, task).execute(argument);
             case VfioRequests.IOEVENTFD -> state.ioeventfds().set(task, argument);
             case VfioRequests.FEATURE -> state.features().execute(task, argument);
             default -> -Errno.ENOTTY;

@@ -12,7 +12,17 @@ import java.util.List;
  * above the locks of iommufd, of a container and of a function.
  */
 final class VfioDeviceSet {
+    private final boolean resettable;
     private final List<VfioDevice> devices = new ArrayList<>();
+
+    /** @param resettable whether there is a bridge above them that can reset its bus */
+    VfioDeviceSet(boolean resettable) {
+        this.resettable = resettable;
+    }
+
+    boolean resettable() {
+        return resettable;
+    }
 
     synchronized void add(VfioDevice device) {
         devices.add(device);
@@ -21,5 +31,20 @@ final class VfioDeviceSet {
     /** The devices; the caller holds the monitor as long as it matters what they are. */
     synchronized List<VfioDevice> devices() {
         return List.copyOf(devices);
+    }
+
+    /**
+     * Resets the bus; the caller holds the monitor. Nobody has the devices' registers meanwhile. The kernel saves and
+     * restores their configuration.
+     */
+    void reset() {
+        devices.forEach(VfioDevice::reset);
+    }
+
+    /** A device was closed: when no other is open, their bus is reset, as none of them can be reset alone. */
+    synchronized void closed() {
+        if (resettable && devices.stream().allMatch(device -> device.enabled() == null)) {
+            reset();
+        }
     }
 }

@@ -26,6 +26,12 @@ public final class VfioPciDriver implements Subsystem {
     private final Iommu iommu;
     private final List<EduDevice> functions = new ArrayList<>();
     private final Map<IommuGroup, VfioGroup> groups = new HashMap<>();
+    /** By number, without the root bus. */
+    private final Map<Integer, VfioDeviceSet> buses = new HashMap<>();
+
+    /** By number of the bus: behind a conventional bridge the IOMMU cannot tell functions apart. */
+    private final Map<Integer, IommuGroup> bridged = new HashMap<>();
+
     private int devices;
 
     /** @param iommu what the functions' DMA goes through */
@@ -72,16 +78,22 @@ public final class VfioPciDriver implements Subsystem {
             kernel.vfs().claim("/sys/kernel/iommu_groups", true);
         }
         VfioGroup group = groups.computeIfAbsent(device.group(), this::newGroup);
-        new VfioDevice(kernel, address, function, device, group, new VfioDeviceSet()).publish(devices++);
+        VfioDeviceSet set = address.bus() == 0
+                ? new VfioDeviceSet(false)
+                : buses.computeIfAbsent(address.bus(), bus -> new VfioDeviceSet(true));
+        new VfioDevice(kernel, address, function, device, group, set).publish(devices++);
     }
 
     /**
-     * Plugs in an edu device in an IOMMU group of its own; it becomes /dev/vfio/devices/vfioN with the next free N.
+     * Plugs in an edu device; it becomes /dev/vfio/devices/vfioN with the next free N. On the root bus, 0, it has an IOMMU
+     * group of its own; on another one, which is below a conventional bridge, it shares that of the bus.
      *
      * @param dmaBits how many address bits its DMA engine has; QEMU's default is 28
      */
     public synchronized EduDevice addEdu(PciAddress address, int dmaBits) {
-        IommuGroup group = iommu.newGroup();
+        IommuGroup group = address.bus() == 0
+                ? iommu.newGroup()
+                : bridged.computeIfAbsent(address.bus(), bus -> iommu.newGroup());
         var device = group.addDevice(address.requesterId());
         EduDevice edu = new EduDevice(device.dma(), dmaBits);
         bind(address, edu, device);

@@ -11,7 +11,6 @@ final class VfioQueries {
     private static final int INFO_SIZE = 24;
     private static final int REGION_LEAST = 32;
     private static final int IRQ_LEAST = 16;
-    private static final int HOT_RESET_LEAST = 12;
 
     private VfioQueries() {}
 
@@ -74,19 +73,5 @@ final class VfioQueries {
         info.setWord(4, vfio.VFIO_IRQ_INFO_EVENTFD() | kind);
         info.setWord(12, VfioInterrupts.count(index));
         return info.copyOut();
-    }
-
-    /**
-     * VFIO_DEVICE_GET_PCI_HOT_RESET_INFO and VFIO_DEVICE_PCI_HOT_RESET: there is nothing to reset by.
-     *
-     * @param byGroup whether the device was opened by its group: then, and only then, the call names groups
-     */
-    static long hotReset(Task task, long argument, boolean reset, boolean byGroup) {
-        UserStruct header = UserStruct.copyIn(task, argument, HOT_RESET_LEAST);
-        if (header == null) {
-            return -Errno.EFAULT;
-        }
-        boolean wrong = reset && (header.word(4) != 0 || (header.word(8) != 0) != byGroup);
-        return header.shorterThan(HOT_RESET_LEAST) || wrong ? -Errno.EINVAL : -Errno.ENODEV;
     }
 }

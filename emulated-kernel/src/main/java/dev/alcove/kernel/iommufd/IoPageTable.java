@@ -276,6 +276,14 @@ final class IoPageTable {
         }
     }
 
+    /** Whether a range has no hole. */
+    boolean isMapped(long iova, long length) {
+        List<Slice> slices = new ArrayList<>();
+        boolean mapped = slices(iova, length, slices) == 0;
+        slices.forEach(slice -> slice.pages().put());
+        return mapped;
+    }
+
     /** Starts or ends the tracking of DMA through a domain that can; a start forgets what was dirty before. */
     void setDirtyTracking(IommuDomain domain, boolean on) {
         iovaLock.readLock().lock();

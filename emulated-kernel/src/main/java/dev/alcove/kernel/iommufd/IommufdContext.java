@@ -235,13 +235,25 @@ public final class IommufdContext extends OpenFile {
      * @return null when there is no memory
      */
     public @Nullable IommufdAccess newAccess(boolean pins, AccessUser user) {
+        IommufdAccess access = addAccess(pins, user);
+        if (access != null) {
+            get();
+        }
+        return access;
+    }
+
+    /** An access for iommufd itself, with an id like any other; null when there is no memory. */
+    @Nullable IommufdAccess newInternalAccess() {
+        return addAccess(true, null);
+    }
+
+    private @Nullable IommufdAccess addAccess(boolean pins, @Nullable AccessUser user) {
         int id = objects.reserve();
         if (id < 0) {
             return null;
         }
         IommufdAccess access = new IommufdAccess(id, this, pins, user);
         access.users = 1;
-        get();
         objects.add(access);
         return access;
     }

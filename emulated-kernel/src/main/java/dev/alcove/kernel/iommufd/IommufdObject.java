@@ -3,7 +3,8 @@ package dev.alcove.kernel.iommufd;
 
 /** Something with an id in a context. */
 public abstract sealed class IommufdObject
-        permits Ioas, HwPageTable, BoundDevice, IommufdAccess, EventQueue, VirtualIommu, VirtualDevice, KernelObject {
+        permits Ioas, HwPageTable, BoundDevice, IommufdAccess, EventQueue, VirtualIommu, VirtualDevice, HwQueue,
+                KernelObject {
     private final int id;
 
     /** Users besides the id itself; under the {@link ObjectTable}'s lock. */

@@ -34,6 +34,16 @@ public interface VirtualIommuDriver {
         return false;
     }
 
+    /**
+     * Gives the hardware a queue in the guest's memory, which is pinned.
+     *
+     * @param index which one of the virtual IOMMU's
+     * @param address where it begins, for the hardware
+     */
+    default DriverOutcome<HwQueueDriver> newQueue(HwQueue core, int index, long address) {
+        return new DriverOutcome.Refused<>(Errno.EOPNOTSUPP);
+    }
+
     /** The end of the virtual IOMMU: nothing uses it any more. */
     default void destroy() {}
 }

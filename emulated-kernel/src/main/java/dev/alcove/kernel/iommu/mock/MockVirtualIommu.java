@@ -3,6 +3,8 @@ package dev.alcove.kernel.iommu.mock;
 
 import dev.alcove.kernel.iommu.UserData;
 import dev.alcove.kernel.iommufd.DriverOutcome;
+import dev.alcove.kernel.iommufd.HwQueue;
+import dev.alcove.kernel.iommufd.HwQueueDriver;
 import dev.alcove.kernel.iommufd.NestedDomain;
 import dev.alcove.kernel.iommufd.UserDataArray;
 import dev.alcove.kernel.iommufd.VirtualIommu;
@@ -36,8 +38,15 @@ final class MockVirtualIommu implements VirtualIommuDriver {
 
     private static final int PAGES = 2;
 
+    private static final int QUEUE_TYPE = 0xdeadbeef;
+    private static final int QUEUES = 2;
+
     private final MockDriver driver;
     private final VirtualIommu core;
+
+    /** Each but the first needs the one before it. Guarded by itself. */
+    private final @Nullable HwQueue[] queues = new HwQueue[QUEUES];
+
     private @Nullable PageStore pages;
     private long offset;
 
@@ -148,5 +157,43 @@ final class MockVirtualIommu implements VirtualIommuDriver {
         }
         device.invalidate(entry, flags != 0);
         return 0;
+    }
+
+    @Override
+    public boolean queues(int type) {
+        return type == QUEUE_TYPE;
+    }
+
+    @Override
+    public DriverOutcome<HwQueueDriver> newQueue(HwQueue queue, int index, long address) {
+        if (Integer.compareUnsigned(index, QUEUES) >= 0) {
+            return new DriverOutcome.Refused<>(Errno.EINVAL);
+        }
+        synchronized (queues) {
+            if (queues[index] != null) {
+                return new DriverOutcome.Refused<>(Errno.EEXIST);
+            }
+            HwQueue before = index == 0 ? null : queues[index - 1];
+            if (index > 0 && before == null) {
+                return new DriverOutcome.Refused<>(Errno.EIO);
+            }
+            if (address != core.parentDomain().address(queue.iova())) {
+                return new DriverOutcome.Refused<>(Errno.EFAULT);
+            }
+            if (before != null) {
+                before.hold();
+            }
+            queues[index] = queue;
+            return new DriverOutcome.Made<>(() -> removeQueue(index, before));
+        }
+    }
+
+    private void removeQueue(int index, @Nullable HwQueue before) {
+        synchronized (queues) {
+            queues[index] = null;
+            if (before != null) {
+                before.release();
+            }
+        }
     }
 }

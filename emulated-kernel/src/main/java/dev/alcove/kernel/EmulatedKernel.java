@@ -2,6 +2,8 @@
 package dev.alcove.kernel;
 
 import dev.alcove.kernel.dmabuf.Udmabuf;
+import dev.alcove.kernel.fault.FaultFiles;
+import dev.alcove.kernel.fault.FaultInjection;
 import dev.alcove.kernel.file.Vfs;
 import dev.alcove.kernel.iommu.Iommu;
 import dev.alcove.kernel.iommufd.Iommufd;
@@ -29,7 +31,7 @@ public final class EmulatedKernel implements AutoCloseable {
     public static final long DEFAULT_FRAMES = 1L << 30;
 
     private final KernelProfile profile;
-    private final Allocator allocator;
+    private final FaultInjection allocator;
     private final PhysicalMemory memory;
     private final Vfs vfs = new Vfs();
     private final Iommu iommu;
@@ -52,16 +54,17 @@ public final class EmulatedKernel implements AutoCloseable {
      */
     public EmulatedKernel(KernelProfile profile, Syscalls host, long frames, Allocator allocator) {
         this.profile = profile;
-        this.allocator = allocator;
-        this.memory = new PhysicalMemory(host, frames, allocator);
+        this.allocator = new FaultInjection(allocator);
+        this.memory = new PhysicalMemory(host, frames, this.allocator);
         subsystems.push(new ProcessFiles(this));
-        subsystems.push(new Udmabuf(allocator, memory, vfs));
-        this.iommu = new Iommu(memory, allocator);
-        this.iommufd = new Iommufd(profile, allocator, memory, iommu, vfs);
+        FaultFiles.add(this.allocator, vfs);
+        subsystems.push(new Udmabuf(this.allocator, memory, vfs));
+        this.iommu = new Iommu(memory, this.allocator);
+        this.iommufd = new Iommufd(profile, this.allocator, memory, iommu, vfs);
         subsystems.push(iommufd);
         this.vfioPci = new VfioPciDriver(this, iommu);
         subsystems.push(vfioPci);
-        this.kvm = new Kvm(profile, memory, allocator);
+        this.kvm = new Kvm(profile, memory, this.allocator);
         vfs.add("/dev/kvm", kvm::open);
         List.of("/dev/kvm", "/dev/iommu", "/dev/udmabuf", "/dev/vfio").forEach(path -> vfs.claim(path, false));
     }
@@ -73,6 +76,11 @@ public final class EmulatedKernel implements AutoCloseable {
 
     /** Where allocations are counted. */
     public Allocator allocator() {
+        return allocator;
+    }
+
+    /** What makes allocations fail, by thread or by chance. */
+    public FaultInjection faults() {
         return allocator;
     }
 

@@ -73,6 +73,7 @@ public final class EmulatedProcess implements Syscalls, AutoCloseable {
                 new Limits(),
                 new LockedMemory(),
                 new ConcurrentHashMap<>(),
+                kernel.faults(),
                 kernel::nextNumber);
         current = ThreadLocal.withInitial(group::join);
         descriptors = new Descriptors(group);
@@ -256,10 +257,22 @@ public final class EmulatedProcess implements Syscalls, AutoCloseable {
         int seals = (flags & MFD_NOEXEC_SEAL) != 0
                 ? MemoryFile.F_SEAL_EXEC
                 : (flags & Linux.MFD_ALLOW_SEALING) != 0 ? 0 : MemoryFile.F_SEAL_SEAL;
-        MemoryFile file = huge
-                ? new HugetlbFile(kernel.memory(), seals, kernel.vfs().nextInode())
-                : memoryFile(0, seals);
-        return install(file, (flags & Linux.MFD_CLOEXEC) != 0);
+        ThreadTask task = enter(null);
+        try {
+            if (!kernel.allocator().charge("name of a memfd")) {
+                return -Errno.ENOMEM;
+            }
+            if (!kernel.allocator().charge("inode of a memfd")) {
+                // Whatever stands in the way of a new inode, a file system says that there is no room.
+                return -Errno.ENOSPC;
+            }
+            MemoryFile file = huge
+                    ? new HugetlbFile(kernel.memory(), seals, kernel.vfs().nextInode())
+                    : memoryFile(0, seals);
+            return task.install(file, (flags & Linux.MFD_CLOEXEC) != 0);
+        } finally {
+            task.leave();
+        }
     }
 
     /** Whether the machine has a pool of huge pages of the size that flags of mmap or memfd_create ask for. */
@@ -278,15 +291,15 @@ public final class EmulatedProcess implements Syscalls, AutoCloseable {
         if ((flags & ~(Linux.EFD_SEMAPHORE | Linux.EFD_NONBLOCK | Linux.EFD_CLOEXEC)) != 0) {
             return -Errno.EINVAL;
         }
-        return install(new EventFile(initial, flags, kernel.vfs().nextInode()), (flags & Linux.EFD_CLOEXEC) != 0);
-    }
-
-    private int install(OpenFile file, boolean closeOnExec) {
-        if (!kernel.allocator().charge("file")) {
-            file.put();
-            return -Errno.ENOMEM;
+        ThreadTask task = enter(null);
+        try {
+            return kernel.allocator().charge("eventfd")
+                    ? task.install(
+                            new EventFile(initial, flags, kernel.vfs().nextInode()), (flags & Linux.EFD_CLOEXEC) != 0)
+                    : -Errno.ENOMEM;
+        } finally {
+            task.leave();
         }
-        return current.get().install(file, closeOnExec);
     }
 
     @Override
@@ -416,7 +429,12 @@ public final class EmulatedProcess implements Syscalls, AutoCloseable {
         if ((address & Linux.PAGE_SIZE - 1) != 0 || rounded == 0 || outside) {
             return -Errno.EINVAL;
         }
-        return group.mm().unmap(address, rounded);
+        ThreadTask task = enter(null);
+        try {
+            return group.mm().unmap(address, rounded);
+        } finally {
+            task.leave();
+        }
     }
 
     @Override

@@ -78,6 +78,8 @@ final class KvmEmulationContractTest {
         try (KvmGuest g = KvmGuest.protectedOne(kernel)) {
             ok(g.m.attributes(RAM, PAGE, KvmMachine.PRIVATE, 0));
             g.store(RAM, 7);
+            // Without a page, and without memory for one, it would be as good as a device.
+            g.shared.set(ValueLayout.JAVA_LONG, 0, 1);
             move(g, MOVE, DEVICE, RAM, 0);
             read(g, DEVICE, 8, 0x1234);
             g.v.runTo(KvmVcpu.HLT);

@@ -7,6 +7,8 @@ import dev.alcove.kernel.task.Task;
 import dev.alcove.sys.Errno;
 import dev.alcove.sys.Linux;
 import java.lang.foreign.MemorySegment;
+import java.util.ArrayList;
+import java.util.List;
 import java.util.NavigableSet;
 import java.util.Objects;
 import java.util.TreeSet;
@@ -197,11 +199,16 @@ public class MemoryFile extends OpenFile {
             if ((seals & NO_WRITING) != 0 || ((seals & F_SEAL_GROW) != 0 && at + step > size)) {
                 return done > 0 ? done : -Errno.EPERM;
             }
+            long old = size;
             if (at + piece > size) {
                 grow(at + piece);
             }
             long frame = store.frame(at >> Linux.PAGE_SHIFT);
             if (frame < 0) {
+                if (size != old) {
+                    store.resize(pages(old));
+                    size = old;
+                }
                 return done > 0 ? done : -Errno.ENOSPC;
             }
             MemorySegment.copy(buffer, done, memory.view(), (frame << Linux.PAGE_SHIFT) + (at & PAGE - 1), piece);
@@ -228,7 +235,7 @@ public class MemoryFile extends OpenFile {
         }
         size = bytes;
         for (NavigableSet<Long> within = past.headSet(store.pages(), false); !within.isEmpty(); ) {
-            store.reserve(Objects.requireNonNull(within.pollFirst()));
+            store.reserve(Objects.requireNonNull(within.pollFirst()), false);
         }
     }
 
@@ -346,23 +353,32 @@ public class MemoryFile extends OpenFile {
             grow(to);
         }
         long end = Math.min(pages(to), store.pages());
-        for (long page = Math.max(from >> Linux.PAGE_SHIFT, end); page < Math.min(pages(to), end + MOST_PAST); page++) {
-            past.add(page);
+        int error = 0;
+        for (long page = from >> Linux.PAGE_SHIFT; error == 0 && page < end; page++) {
+            boolean interrupted = (task.signals().pending() & ~task.signals().blocked()) != 0;
+            error = interrupted ? -Errno.EINTR : store.reserve(page) < 0 ? -Errno.ENOSPC : 0;
         }
-        for (long page = from >> Linux.PAGE_SHIFT; page < end; page++) {
-            int error = (task.signals().pending() & ~task.signals().blocked()) != 0 ? -Errno.EINTR : 0;
-            if (error == 0 && store.reserve(page) < 0) {
+        List<Long> promised = new ArrayList<>();
+        long most = Math.min(pages(to), end + MOST_PAST);
+        for (long page = Math.max(from >> Linux.PAGE_SHIFT, end); error == 0 && page < most; page++) {
+            if (past.contains(page)) {
+                continue;
+            }
+            if (memory.mayAllocatePage("page past the end")) {
+                past.add(page);
+                promised.add(page);
+            } else {
                 error = -Errno.ENOSPC;
             }
-            if (error != 0) {
-                if (size != old) {
-                    store.resize(pages(old));
-                    size = old;
-                }
-                return error;
+        }
+        if (error != 0) {
+            promised.forEach(past::remove);
+            if (size != old) {
+                store.resize(pages(old));
+                size = old;
             }
         }
-        return 0;
+        return error;
     }
 
     @Override

@@ -65,7 +65,7 @@ final class AnonymousMemory implements Referenced {
         long last = Math.min(end, store.pages());
         for (long at = present(first, last); at < last; at = present(at + 1, last)) {
             long from = source.frame(sourceFirst + at);
-            long to = store.frame(at);
+            long to = store.frame(at, false);
             if (to < 0) {
                 return false;
             }

@@ -73,6 +73,13 @@ final class PageExtent {
         bits.set((int) (index - first));
     }
 
+    /** Whether a page is present or promised. */
+    boolean occupied(long index) {
+        PageBits promised = reserved;
+        int bit = (int) (index - first);
+        return present.get(bit) || (promised != null && promised.get(bit));
+    }
+
     /** Pages that are present or promised. */
     int occupied() {
         PageBits promised = reserved;

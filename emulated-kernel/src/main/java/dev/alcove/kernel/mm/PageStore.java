@@ -257,6 +257,11 @@ public final class PageStore {
      * @return the frame, without a reference taken; {@code -EFAULT} past the end; {@code -ENOMEM}
      */
     public long frame(long index) {
+        return frame(index, true);
+    }
+
+    /** As {@link #frame}; an allocation that the kernel does not make in this place is not charged. */
+    long frame(long index, boolean charged) {
         if (index < 0 || index >= pages || barred(index)) {
             return -Errno.EFAULT;
         }
@@ -268,10 +273,27 @@ public final class PageStore {
             }
         }
         if (extent.departed(index)) {
-            return override(index, true);
+            return charged ? override(index, true) : replacement(index);
         }
-        extent.present.set((int) (index - extent.first));
+        int bit = (int) (index - extent.first);
+        if (!extent.present.get(bit)) {
+            if (charged && !mayBecomePresent(extent, index)) {
+                return -Errno.ENOMEM;
+            }
+            extent.present.set(bit);
+        }
         return extent.frame(index);
+    }
+
+    /** Whether a page that the kernel knows of no touch of may be had; one that a user has touched is there already. */
+    private boolean mayBecomePresent(PageExtent extent, long index) {
+        if (memory.mayRefusePage()) {
+            harvest(extent, index, index + 1);
+            if (extent.present.get((int) (index - extent.first))) {
+                return true;
+            }
+        }
+        return memory.mayAllocatePage("page");
     }
 
     /** As {@link #frame}, but -1 when the page has no frame yet. */
@@ -348,6 +370,11 @@ public final class PageStore {
      * @return 0; {@code -EFAULT} past the end; {@code -ENOMEM}
      */
     public int reserve(long index) {
+        return reserve(index, true);
+    }
+
+    /** As {@link #reserve}; uncharged for what has been promised before. */
+    public int reserve(long index, boolean charged) {
         lock.lock();
         try {
             if (index < 0 || index >= pages) {
@@ -359,6 +386,9 @@ public final class PageStore {
             }
             if (extent.departed(index)) {
                 return override(index, true) < 0 ? -Errno.ENOMEM : 0;
+            }
+            if (charged && !extent.occupied(index) && !mayBecomePresent(extent, index)) {
+                return -Errno.ENOMEM;
             }
             extent.reserve(index);
             return 0;
@@ -518,7 +548,7 @@ public final class PageStore {
                     start = extent.end();
                 }
             }
-            PageExtent fresh = memory.mayAllocate("frames") ? grow(index, start, end) : null;
+            PageExtent fresh = grow(index, start, end);
             if (fresh == null) {
                 return null;
             }
@@ -549,8 +579,22 @@ public final class PageStore {
         lock.lock();
         try {
             long frame = overrides.getOrDefault(index, -1L);
-            if (frame < 0 && allocate) {
-                frame = memory.allocate(1);
+            if (frame >= 0 || !allocate) {
+                return frame;
+            }
+            return memory.mayAllocatePage("page") ? replacement(index) : -Errno.ENOMEM;
+        } finally {
+            lock.unlock();
+        }
+    }
+
+    /** The frame of a page whose home frame departed; {@code -ENOMEM}. */
+    private long replacement(long index) {
+        lock.lock();
+        try {
+            long frame = overrides.getOrDefault(index, -1L);
+            if (frame < 0) {
+                frame = memory.take(1);
                 if (frame < 0 || !show(frame, index, 1)) {
                     return -Errno.ENOMEM;
                 }
@@ -707,7 +751,7 @@ public final class PageStore {
                 return -Errno.ENOMEM;
             }
         }
-        return extent.departed(index) ? override(index, true) : extent.frame(index);
+        return extent.departed(index) ? replacement(index) : extent.frame(index);
     }
 
     private void notifyMappers(long from, long to, boolean start) {

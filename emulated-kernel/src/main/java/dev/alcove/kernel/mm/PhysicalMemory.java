@@ -104,7 +104,17 @@ public final class PhysicalMemory implements AutoCloseable {
 
     /** Allocates {@code count} contiguous frames, each with one reference; -1 when there are none ({@code ENOMEM}). */
     public long allocate(long count) {
-        return count > 0 && mayAllocate("frames") ? take(count) : -1;
+        return count > 0 && allocator.chargePage("frames") ? take(count) : -1;
+    }
+
+    /** Whether {@link #mayAllocatePage} may say no just now. */
+    boolean mayRefusePage() {
+        return allocator.mayRefuse();
+    }
+
+    /** Whether a page that a user's memory is to have may be had. */
+    public boolean mayAllocatePage(String what) {
+        return allocator.chargeUserPages(what);
     }
 
     boolean mayAllocate(String what) {

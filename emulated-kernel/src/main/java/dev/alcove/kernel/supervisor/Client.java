@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 package dev.alcove.kernel.supervisor;
 
+import dev.alcove.kernel.fault.FaultInjection;
 import dev.alcove.kernel.file.MemoryFile;
 import dev.alcove.kernel.file.OpenFile;
 import dev.alcove.kernel.mm.LockedMemory;
@@ -25,6 +26,7 @@ final class Client implements Task, UserMemory {
     private final Listener listener;
     private final Placeholders placeholders;
     private final ClientProcess process;
+    private final FaultInjection faults;
     private final int tid;
     private final int directory;
     private final ClientSignals signals;
@@ -34,11 +36,19 @@ final class Client implements Task, UserMemory {
     private volatile boolean inserting;
 
     /** @param directory of the thread in procfs, taken over */
-    Client(Host host, Listener listener, Placeholders placeholders, ClientProcess process, int tid, int directory) {
+    Client(
+            Host host,
+            Listener listener,
+            Placeholders placeholders,
+            ClientProcess process,
+            FaultInjection faults,
+            int tid,
+            int directory) {
         this.host = host;
         this.listener = listener;
         this.placeholders = placeholders;
         this.process = process;
+        this.faults = faults;
         this.tid = tid;
         this.directory = directory;
         signals = new ClientSignals(host, directory);
@@ -48,11 +58,13 @@ final class Client implements Task, UserMemory {
     void enter(Notification notification) {
         call = notification.id();
         long id = call;
+        faults.enter(tid);
         signals.begin(() -> listener.valid(id));
     }
 
     /** The call is over. */
     void leave() {
+        faults.leave();
         borrowed.forEach(OpenFile::put);
         borrowed.clear();
     }
@@ -68,6 +80,7 @@ final class Client implements Task, UserMemory {
 
     /** The thread is gone. */
     void close() {
+        faults.ended(tid);
         host.close(directory);
     }
 
@@ -169,10 +182,11 @@ final class Client implements Task, UserMemory {
 
     @Override
     public int install(OpenFile file, boolean closeOnExec) {
-        Placeholders.Made made = placeholders.make(this, file);
+        boolean room = faults.charge("file");
+        Placeholders.Made made = room ? placeholders.make(this, file) : null;
         if (made == null) {
             file.put();
-            return -Errno.ENFILE;
+            return room ? -Errno.ENFILE : -Errno.ENOMEM;
         }
         int number = listener.addFile(call, made.end(), process.windowNumber(directory), closeOnExec);
         if (number < 0) {

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 package dev.alcove.kernel.supervisor;
 
+import dev.alcove.kernel.fault.FaultInjection;
 import dev.alcove.kernel.mm.LockedMemory;
 import dev.alcove.kernel.mm.PhysicalMemory;
 import java.util.ArrayList;
@@ -17,6 +18,7 @@ final class Clients {
     private final Listener listener;
     private final Placeholders placeholders;
     private final PhysicalMemory memory;
+    private final FaultInjection faults;
     private final Filter filter;
     private final ClientFiles files;
     private final ForeignFiles foreign;
@@ -26,11 +28,18 @@ final class Clients {
     /** Processes that have called execve since their image was looked at. */
     private final Set<Integer> executing = new HashSet<>();
 
-    Clients(Host host, Listener listener, Placeholders placeholders, PhysicalMemory memory, Filter filter) {
+    Clients(
+            Host host,
+            Listener listener,
+            Placeholders placeholders,
+            PhysicalMemory memory,
+            FaultInjection faults,
+            Filter filter) {
         this.host = host;
         this.listener = listener;
         this.placeholders = placeholders;
         this.memory = memory;
+        this.faults = faults;
         this.filter = filter;
         files = new ClientFiles(host, memory);
         foreign = new ForeignFiles(host, memory, files);
@@ -52,7 +61,7 @@ final class Clients {
             host.close(directory);
             return null;
         }
-        Client client = new Client(host, listener, placeholders, process, tid, directory);
+        Client client = new Client(host, listener, placeholders, process, faults, tid, directory);
         threads.put(tid, client);
         return client;
     }

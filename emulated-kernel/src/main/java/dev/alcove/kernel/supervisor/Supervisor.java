@@ -73,7 +73,7 @@ public final class Supervisor {
         });
         try (Listener listener = installed.join(); Placeholders placeholders = new Placeholders(host)) {
             listener.wakeUpInStep();
-            Clients clients = new Clients(host, listener, placeholders, kernel.memory(), filter);
+            Clients clients = new Clients(host, listener, placeholders, kernel.memory(), kernel.faults(), filter);
             Calls calls = new Calls(
                     new Paths(kernel.vfs(), kernel.memory().hugePages(), host, clients), new HugeCalls(kernel.memory(), placeholders, host), kernel.profile());
             Receivers receivers =

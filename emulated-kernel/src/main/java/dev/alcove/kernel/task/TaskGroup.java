@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 package dev.alcove.kernel.task;
 
+import dev.alcove.kernel.fault.FaultInjection;
 import dev.alcove.kernel.file.FileTable;
 import dev.alcove.kernel.mm.AddressSpace;
 import dev.alcove.kernel.mm.LockedMemory;
@@ -14,6 +15,7 @@ import org.jspecify.annotations.Nullable;
  * @param files its descriptors
  * @param userLocked pages locked by its user
  * @param threads by thread number
+ * @param faults which of their allocations fail
  * @param numbers where thread numbers come from
  */
 public record TaskGroup(
@@ -24,10 +26,17 @@ public record TaskGroup(
         Limits limits,
         LockedMemory userLocked,
         ConcurrentHashMap<Integer, ThreadTask> threads,
+        FaultInjection faults,
         IntSupplier numbers) {
     /** Makes the calling thread of the JVM one of the process. */
     public ThreadTask join() {
-        threads.values().removeIf(task -> !task.alive());
+        threads.values().removeIf(task -> {
+            boolean ended = !task.alive();
+            if (ended) {
+                faults.ended(task.tid());
+            }
+            return ended;
+        });
         ThreadTask task = new ThreadTask(this, numbers.getAsInt(), Thread.currentThread());
         threads.put(task.tid(), task);
         return task;

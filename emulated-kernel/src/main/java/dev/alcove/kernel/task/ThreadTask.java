@@ -47,11 +47,13 @@ public final class ThreadTask implements Task, UserMemory {
             windowStart = argument.address();
             windowSize = argument.byteSize();
         }
+        group.faults().enter(tid);
     }
 
     /** The call is over. */
     public void leave() {
         window = null;
+        group.faults().leave();
         while (borrowedCount > 0) {
             OpenFile file = borrowed[--borrowedCount];
             borrowed[borrowedCount] = null;
@@ -75,6 +77,10 @@ public final class ThreadTask implements Task, UserMemory {
 
     @Override
     public int install(OpenFile file, boolean closeOnExec) {
+        if (!group.faults().charge("file")) {
+            file.put();
+            return -Errno.ENOMEM;
+        }
         int fd = group.files().install(file, closeOnExec, 0, rlimit(Linux.RLIMIT_NOFILE));
         if (fd < 0) {
             file.put();

@@ -55,6 +55,10 @@ final class IommufdFixture implements AutoCloseable {
     }
 
     private synchronized boolean charge(String what) {
+        if (what.equals("page")) {
+            // One page less is pinned at first then, and the next attempt gets it.
+            return true;
+        }
         boolean granted = ++charges != failAt;
         failed |= !granted;
         return granted;

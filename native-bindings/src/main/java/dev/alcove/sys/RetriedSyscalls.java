@@ -1,0 +1,174 @@
+// SPDX-License-Identifier: Apache-2.0
+package dev.alcove.sys;
+
+import java.lang.foreign.Arena;
+import java.lang.foreign.MemorySegment;
+import java.lang.foreign.ValueLayout;
+import java.lang.reflect.InvocationHandler;
+import java.lang.reflect.InvocationTargetException;
+import java.lang.reflect.Method;
+import java.lang.reflect.Proxy;
+import java.nio.charset.StandardCharsets;
+import java.util.Objects;
+import java.util.Set;
+import org.jspecify.annotations.Nullable;
+
+/**
+ * Makes each call with its first allocation failing, then with its second, and so on, until it succeeds or no
+ * allocation is left to fail; only the last answer is handed on. A caller notices nothing, if each failure leaves all
+ * as it was.
+ *
+ * <p>The failures are the kernel's own ({@code fail-nth}); which kinds of allocations may fail is set in debugfs
+ * before. Thread safe, as far as the calls are.
+ */
+public final class RetriedSyscalls implements InvocationHandler {
+    private static final String FAIL_NTH = "/proc/thread-self/fail-nth";
+    private static final int LONGEST = 16;
+    private static final int HIGH = 500;
+
+    /** Up to here every allocation is tried; beyond, ever fewer of them. */
+    private static final int EACH = 64;
+
+    /** Calls without allocations, and waiting, which a second call would do once more. */
+    private static final Set<String> ONCE = Set.of(
+            "close", "getpid", "gettid", "geteuid", "tgkill", "sigprocmask", "sigtimedwait", "uname", "prlimit", "poll");
+
+    /** Calls that can do a part of their work: the buffer is their second argument, its place the third. */
+    private static final Set<String> TRANSFERS = Set.of("read", "write", "pread", "pwrite");
+
+    /** What a call answers when something cannot be had: a page of the caller's is then as good as none. */
+    private static final Set<Long> REFUSALS = Set.of((long) -Errno.ENOMEM, (long) -Errno.ENOSPC, (long) -Errno.EFAULT);
+
+    /** Takes the log before it finds no room for it. */
+    private static final int KVM_GET_DIRTY_LOG = 0x4010ae42;
+
+    private static final int KVM_PRE_FAULT_MEMORY = 0xc040aed5;
+
+    /** Is told of failures. */
+    @FunctionalInterface
+    public interface Observer {
+        /**
+         * A call has been made in which an allocation failed. Called before the next one is made.
+         *
+         * @param call the method's name
+         * @param nth which allocation failed, from 1
+         * @param answer of the call: a negated errno, or what it answers in spite of the failure
+         */
+        void failed(String call, int nth, long answer);
+    }
+
+    private final Syscalls target;
+    private final Observer observer;
+
+    private RetriedSyscalls(Syscalls target, Observer observer) {
+        this.target = target;
+        this.observer = observer;
+    }
+
+    /** Calls on a kernel whose allocations are to fail. */
+    public static Syscalls of(Syscalls target, Observer observer) {
+        return (Syscalls) Proxy.newProxyInstance(
+                Syscalls.class.getClassLoader(), new Class<?>[] {Syscalls.class}, new RetriedSyscalls(target, observer));
+    }
+
+    @Override
+    public @Nullable Object invoke(Object proxy, Method method, @Nullable Object @Nullable [] arguments) throws Throwable {
+        boolean once = ONCE.contains(method.getName()) || isRequest(method, arguments, KVM_GET_DIRTY_LOG);
+        if (once || method.getDeclaringClass() == Object.class) {
+            return call(method, arguments);
+        }
+        int fd = open();
+        if (fd < 0) {
+            // No descriptor is left: that is what the caller is to see.
+            return call(method, arguments);
+        }
+        try (Arena arena = Arena.ofConfined()) {
+            MemorySegment buffer = arena.allocate(LONGEST);
+            for (int nth = 1; ; nth += 1 + nth / EACH) {
+                write(fd, buffer, nth);
+                Object answer;
+                int left;
+                try {
+                    answer = call(method, arguments);
+                } finally {
+                    left = read(fd, buffer);
+                    write(fd, buffer, 0);
+                }
+                if (left != 0) {
+                    return answer;
+                }
+                long value = answer instanceof Number number ? number.longValue() : 0;
+                observer.failed(method.getName(), nth, value);
+                if (value == 0 && isRequest(method, arguments, KVM_PRE_FAULT_MEMORY)) {
+                    // It stopped at the failure, and has said where in its struct.
+                    invoke(proxy, method, arguments);
+                    return answer;
+                }
+                if (value > 0 && TRANSFERS.contains(method.getName()) && arguments != null) {
+                    return value + rest(method, arguments, value);
+                }
+                if (!REFUSALS.contains(value)) {
+                    return answer;
+                }
+            }
+        } finally {
+            target.close(fd);
+        }
+    }
+
+    private static boolean isRequest(Method method, @Nullable Object @Nullable [] arguments, int request) {
+        return method.getName().equals("ioctl") && arguments != null && Objects.equals(arguments[1], request);
+    }
+
+    /** What is left of a transfer that a failure has cut short: the bytes moved. */
+    private long rest(Method method, @Nullable Object[] arguments, long done) throws Throwable {
+        MemorySegment buffer = (MemorySegment) Objects.requireNonNull(arguments[1]);
+        if (done >= buffer.byteSize()) {
+            return 0;
+        }
+        @Nullable Object[] rest = arguments.clone();
+        rest[1] = buffer.asSlice(done);
+        if (rest.length > 2) {
+            rest[2] = (Long) Objects.requireNonNull(arguments[2]) + done;
+        }
+        return Math.max(0, (Long) Objects.requireNonNull(invoke(this, method, rest)));
+    }
+
+    private @Nullable Object call(Method method, @Nullable Object @Nullable [] arguments) throws Throwable {
+        try {
+            return method.invoke(target, arguments);
+        } catch (InvocationTargetException e) {
+            throw e.getCause() != null ? e.getCause() : e;
+        }
+    }
+
+    /** Opens fail-nth where it is in nobody's way: who opens a file gets the lowest number. */
+    private int open() {
+        int low = target.open(FAIL_NTH, Linux.O_RDWR | Linux.O_CLOEXEC, 0);
+        if (low < 0) {
+            return low;
+        }
+        int high = target.fcntl(low, Linux.F_DUPFD_CLOEXEC, HIGH);
+        target.close(low);
+        return high;
+    }
+
+    private void write(int fd, MemorySegment buffer, int nth) {
+        byte[] text = Integer.toString(nth).getBytes(StandardCharsets.US_ASCII);
+        MemorySegment.copy(text, 0, buffer, ValueLayout.JAVA_BYTE, 0, text.length);
+        check(target.pwrite(fd, buffer.asSlice(0, text.length), 0));
+    }
+
+    private int read(int fd, MemorySegment buffer) {
+        int length = (int) check(target.pread(fd, buffer, 0));
+        byte[] text = buffer.asSlice(0, length - 1).toArray(ValueLayout.JAVA_BYTE);
+        return Integer.parseUnsignedInt(new String(text, StandardCharsets.US_ASCII));
+    }
+
+    private static long check(long answer) {
+        if (answer <= 0) {
+            throw new SyscallException("read or write", FAIL_NTH, answer);
+        }
+        return answer;
+    }
+}

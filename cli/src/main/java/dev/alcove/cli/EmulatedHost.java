@@ -7,11 +7,13 @@ import dev.alcove.kernel.KernelProfile;
 import dev.alcove.kernel.iommu.DmaCounters;
 import dev.alcove.kernel.pci.PciAddress;
 import dev.alcove.sys.HostSyscalls;
+import dev.alcove.sys.RetriedSyscalls;
 import dev.alcove.sys.Syscalls;
 import dev.alcove.vmm.RunReport;
 import dev.alcove.vmm.conversion.KernelView;
 import java.util.List;
 import java.util.Optional;
+import org.jspecify.annotations.Nullable;
 
 /** An emulated machine with one process in it, which the VMM is. */
 final class EmulatedHost implements HostKernel {
@@ -45,6 +47,24 @@ final class EmulatedHost implements HostKernel {
     @Override
     public Syscalls syscalls() {
         return process;
+    }
+
+    /** Is told of calls in which an allocation failed. */
+    @FunctionalInterface
+    interface Failures {
+        /**
+         * @param nth which allocation, from 1
+         * @param what was to be allocated
+         * @param answer of the call
+         */
+        void failed(String call, int nth, @Nullable String what, long answer);
+    }
+
+    /** The same, each call failing at each of its allocations before it gets through. */
+    Syscalls failing(Failures failures) {
+        RetriedSyscalls.spareNothing(process);
+        return RetriedSyscalls.of(process, (call, nth, answer) ->
+                failures.failed(call, nth, kernel.faults().failed(process.gettid()), answer));
     }
 
     @Override

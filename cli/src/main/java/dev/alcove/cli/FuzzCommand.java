@@ -40,7 +40,7 @@ import picocli.CommandLine.Option;
         exitCodeListHeading = "%nExit status:%n",
         exitCodeList = {
             "0:recorded; or no difference",
-            "1:a difference",
+            "1:a difference, or with --fail-nth something that a failure changes",
             "2:bad usage, or recordings that are cut, of another version, or do not belong together",
             "3:the kernel lacks the surface",
             "4:the emulated kernel has leaked"
@@ -99,6 +99,12 @@ final class FuzzCommand implements Callable<Integer> {
             description = "With --compare: where the shrunk sequence goes, for --replay.")
     private @Nullable Path shrunk;
 
+    @Option(
+            names = "--fail-nth",
+            description = "Let each call fail at each of its allocations in turn before it gets through, and expect the"
+                    + " answers of a run without failures. On the emulated kernel; nothing is recorded.")
+    private boolean failNth;
+
     @Override
     public Integer call() throws IOException {
         if (ops < 0 || ops > MOST_OPS) {
@@ -115,6 +121,9 @@ final class FuzzCommand implements Callable<Integer> {
             return 0;
         }
         List<Surface> surfaces = surfaces();
+        if (failNth) {
+            return failNth(surfaces);
+        }
         boolean several = surfaces.size() > 1 || !seeds.isOne();
         List<String> leaks = new ArrayList<>();
         for (Surface each : surfaces) {
@@ -127,6 +136,17 @@ final class FuzzCommand implements Callable<Integer> {
         }
         FuzzKernel.check(leaks);
         return 0;
+    }
+
+    /** Stops at the first violation. */
+    private int failNth(List<Surface> surfaces) {
+        PrintWriter out = Objects.requireNonNull(spec).commandLine().getOut();
+        FuzzFailures failures = new FuzzFailures(out);
+        boolean fine = surfaces.stream()
+                .allMatch(each -> seeds.seeds().allMatch(seed -> failures.run(each, seed, ops)));
+        out.println(failures.failures() + " allocations failed" + (fine ? ", and nothing was lost" : ""));
+        out.flush();
+        return fine ? 0 : 1;
     }
 
     private List<Surface> surfaces() {

@@ -30,7 +30,7 @@ final class FaultInjectionContractTest {
 
     /** A kernel with the folder failslab; skips the test on others. */
     private static TextFiles files(KernelUnderTest kernel) {
-        assumeTrue(System.getProperty("alcove.fail-nth") == null, "fail-nth is in use for all tests");
+        assumeTrue(!FailNth.isOn(), "fail-nth is in use for all tests");
         int probe = kernel.sys().open(SLAB + "ignore-gfp-wait", Linux.O_RDWR | Linux.O_CLOEXEC, 0);
         kernel.needs("fault injection (CONFIG_FAILSLAB), or the right to use it", probe);
         ok(kernel.sys().close(probe));

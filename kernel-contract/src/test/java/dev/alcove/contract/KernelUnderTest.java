@@ -117,8 +117,7 @@ public final class KernelUnderTest implements AutoCloseable {
         kernel.vfioPci().addEdu(new PciAddress(0, 1, 1, 0), 28);
         kernel.vfioPci().addEdu(new PciAddress(0, 1, 2, 0), 28);
         EmulatedProcess process = kernel.process(credentials);
-        boolean failing = "on".equals(System.getProperty("alcove.fail-nth"));
-        return new KernelUnderTest(emulatedName(profile), failing ? FailNth.on(kernel, process) : process, () -> {
+        return new KernelUnderTest(emulatedName(profile), FailNth.isOn() ? FailNth.on(kernel, process) : process, () -> {
             process.close();
             List<String> leaks = kernel.leaks();
             kernel.close();

@@ -9,6 +9,7 @@ import java.lang.reflect.InvocationTargetException;
 import java.lang.reflect.Method;
 import java.lang.reflect.Proxy;
 import java.nio.charset.StandardCharsets;
+import java.util.Map;
 import java.util.Objects;
 import java.util.Set;
 import org.jspecify.annotations.Nullable;
@@ -35,6 +36,12 @@ public final class RetriedSyscalls implements InvocationHandler {
 
     /** Calls that can do a part of their work: the buffer is their second argument, its place the third. */
     private static final Set<String> TRANSFERS = Set.of("read", "write", "pread", "pwrite");
+
+    private static final Map<String, String> UNSPARED = Map.of(
+            "failslab/ignore-gfp-wait", "N",
+            "fail_page_alloc/ignore-gfp-wait", "N",
+            "fail_page_alloc/ignore-gfp-highmem", "N",
+            "fail_page_alloc/min-order", "0");
 
     /** What a call answers when something cannot be had: a page of the caller's is then as good as none. */
     private static final Set<Long> REFUSALS = Set.of((long) -Errno.ENOMEM, (long) -Errno.ENOSPC, (long) -Errno.EFAULT);
@@ -69,6 +76,19 @@ public final class RetriedSyscalls implements InvocationHandler {
     public static Syscalls of(Syscalls target, Observer observer) {
         return (Syscalls) Proxy.newProxyInstance(
                 Syscalls.class.getClassLoader(), new Class<?>[] {Syscalls.class}, new RetriedSyscalls(target, observer));
+    }
+
+    /** Sets a kernel up so that every allocation is one that can fail, which is not so at first. */
+    public static void spareNothing(Syscalls target) {
+        UNSPARED.forEach((file, value) -> {
+            int fd = target.open("/sys/kernel/debug/" + file, Linux.O_WRONLY | Linux.O_CLOEXEC, 0);
+            try (Arena arena = Arena.ofConfined()) {
+                byte[] text = value.getBytes(StandardCharsets.US_ASCII);
+                check(target.write(fd, arena.allocateFrom(ValueLayout.JAVA_BYTE, text)));
+            } finally {
+                target.close(fd);
+            }
+        });
     }
 
     @Override
@@ -167,7 +187,7 @@ public final class RetriedSyscalls implements InvocationHandler {
 
     private static long check(long answer) {
         if (answer <= 0) {
-            throw new SyscallException("read or write", FAIL_NTH, answer);
+            throw new SyscallException("read or write", "a file of fault injection", answer);
         }
         return answer;
     }

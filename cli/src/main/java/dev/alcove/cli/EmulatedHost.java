@@ -53,6 +53,8 @@ final class EmulatedHost implements HostKernel {
     @FunctionalInterface
     interface Failures {
         /**
+         * Told after the call.
+         *
          * @param nth which allocation, from 1
          * @param what was to be allocated
          * @param answer of the call

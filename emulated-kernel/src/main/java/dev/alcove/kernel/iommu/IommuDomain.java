@@ -140,6 +140,28 @@ public final class IommuDomain implements Domain {
         }
     }
 
+    /** Receives one page of the table. */
+    @FunctionalInterface
+    public interface PageSink {
+        /**
+         * A page of the table.
+         *
+         * @param address where it points to, in bytes
+         * @param length bytes
+         */
+        void accept(long iova, long address, long length, int rights);
+    }
+
+    /** Visits each page that is mapped, ascending, under the domain's lock. */
+    public void forEachPage(PageSink sink) {
+        long stamp = lock.readLock();
+        try {
+            table.forEach(sink::accept);
+        } finally {
+            lock.unlockRead(stamp);
+        }
+    }
+
     /** All that is mapped, ascending, neighbours with the same rights joined. */
     public List<IovaExtent> extents() {
         List<IovaExtent> extents = new ArrayList<>();

@@ -3,6 +3,7 @@ package dev.alcove.kernel.vfio;
 
 import dev.alcove.kernel.EmulatedKernel;
 import dev.alcove.kernel.Subsystem;
+import dev.alcove.kernel.iommu.DomainDump;
 import dev.alcove.kernel.iommu.Iommu;
 import dev.alcove.kernel.iommu.IommuDevice;
 import dev.alcove.kernel.iommu.IommuGroup;
@@ -76,7 +77,11 @@ public final class VfioPciDriver implements Subsystem {
             // The machine's functions and groups are these and no others, for a program of the host's too.
             kernel.vfs().claim("/sys/bus/pci/devices", true);
             kernel.vfs().claim("/sys/kernel/iommu_groups", true);
+            kernel.vfs().claim("/sys/kernel/debug/iommu", true);
         }
+        kernel.vfs().addText(
+                "/sys/kernel/debug/iommu/intel/" + address + "/domain_translation_struct",
+                task -> DomainDump.of(address.toString(), device));
         VfioGroup group = groups.computeIfAbsent(device.group(), this::newGroup);
         VfioDeviceSet set = address.bus() == 0
                 ? new VfioDeviceSet(false)

@@ -6,11 +6,18 @@ import dev.alcove.kernel.EmulatedProcess;
 import dev.alcove.kernel.KernelProfile;
 import dev.alcove.kernel.iommu.DmaCounters;
 import dev.alcove.kernel.pci.PciAddress;
+import dev.alcove.kernel.pci.nvme.FileStorage;
+import dev.alcove.kernel.pci.nvme.MemoryStorage;
+import dev.alcove.kernel.pci.nvme.NvmeStorage;
+import dev.alcove.sys.BadInputException;
 import dev.alcove.sys.HostSyscalls;
 import dev.alcove.sys.RetriedSyscalls;
 import dev.alcove.sys.Syscalls;
 import dev.alcove.vmm.RunReport;
 import dev.alcove.vmm.conversion.KernelView;
+import java.io.IOException;
+import java.nio.file.InvalidPathException;
+import java.nio.file.Path;
 import java.util.List;
 import java.util.Optional;
 import org.jspecify.annotations.Nullable;
@@ -23,6 +30,9 @@ final class EmulatedHost implements HostKernel {
     /** As QEMU's has by default: it reaches 256 MiB. */
     static final int EDU_DMA_BITS = 28;
 
+    /** Where its NVMe controller is, beside the edu device. */
+    private static final PciAddress NVME = new PciAddress(0, 0, 5, 0);
+
     private final EmulatedKernel kernel;
     private final EmulatedProcess process;
 
@@ -34,14 +44,47 @@ final class EmulatedHost implements HostKernel {
     /**
      * Starts a machine.
      *
-     * @param wanted the device that the guest is to get: an edu device is plugged in when asked for
+     * @param wanted the device that the guest is to get: an edu device is plugged in when one is asked for, and
+     *     an NVMe controller beside it when that is
      */
     static EmulatedHost create(Optional<DeviceRequest> wanted) {
         EmulatedKernel kernel = new EmulatedKernel(KernelProfile.linux7_2(), new HostSyscalls());
-        if (wanted.isPresent()) {
+        try {
+            if (wanted.isPresent()) {
+                kernel.vfioPci().addEdu(EDU, EDU_DMA_BITS);
+                if (wanted.get() instanceof DeviceRequest.Nvme nvme) {
+                    plugIn(kernel, nvme);
+                }
+            }
+            return new EmulatedHost(kernel);
+        } catch (BadInputException e) {
+            kernel.close();
+            throw e;
+        }
+    }
+
+    /**
+     * Plugs a device into a machine: an edu device, or an NVMe controller.
+     *
+     * @throws BadInputException the file of a namespace cannot be used
+     */
+    static void plugIn(EmulatedKernel kernel, DeviceRequest request) {
+        if (request instanceof DeviceRequest.Nvme nvme) {
+            kernel.vfioPci().addNvme(NVME, storage(nvme));
+        } else {
             kernel.vfioPci().addEdu(EDU, EDU_DMA_BITS);
         }
-        return new EmulatedHost(kernel);
+    }
+
+    private static NvmeStorage storage(DeviceRequest.Nvme nvme) {
+        if (nvme.file() == null) {
+            return new MemoryStorage(nvme.size().bytes());
+        }
+        try {
+            return FileStorage.open(Path.of(nvme.file()));
+        } catch (IOException | InvalidPathException e) {
+            throw new BadInputException("'" + nvme.file() + "' cannot be a namespace: " + e);
+        }
     }
 
     @Override

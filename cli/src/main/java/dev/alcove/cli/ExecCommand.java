@@ -4,6 +4,7 @@ package dev.alcove.cli;
 import dev.alcove.kernel.EmulatedKernel;
 import dev.alcove.kernel.KernelProfile;
 import dev.alcove.kernel.supervisor.Supervisor;
+import dev.alcove.sys.BadInputException;
 import dev.alcove.sys.Errno;
 import dev.alcove.sys.HostSyscalls;
 import dev.alcove.sys.SyscallException;
@@ -28,7 +29,7 @@ import picocli.CommandLine.Spec;
         name = "exec",
         mixinStandardHelpOptions = true,
         sortOptions = false,
-        customSynopsis = "alcove exec [--profile 7.2|6.18|6.12] [--device edu] [--huge-pages N] [--] PROGRAM [ARGUMENT...]",
+        customSynopsis = "alcove exec [--profile 7.2|6.18|6.12] [--device DEVICE]... [--huge-pages N] [--] PROGRAM [ARGUMENT...]",
         description = {
             "Runs an unmodified Linux program whose opens of /dev/kvm, /dev/iommu and /dev/vfio/* are answered by the"
                     + " emulated kernel; everything else it does is the host's.",
@@ -60,9 +61,11 @@ final class ExecCommand implements Callable<Integer> {
 
     @Option(
             names = "--device",
-            paramLabel = "edu",
-            description = "A device of the machine, at 0000:00:04.0 and bound to vfio-pci.")
-    private @Nullable Device device;
+            paramLabel = "DEVICE",
+            converter = DeviceRequest.Converter.class,
+            description = "A device of the machine, bound to vfio-pci: edu, at 0000:00:04.0, or"
+                    + " nvme[,size=SIZE|,file=PATH], at 0000:00:05.0; each at most once.")
+    private List<DeviceRequest> devices = List.of();
 
     @Option(
             names = "--huge-pages",
@@ -76,11 +79,6 @@ final class ExecCommand implements Callable<Integer> {
 
     @Spec
     private @Nullable CommandSpec spec;
-
-    /** The values of {@code --device}. */
-    enum Device {
-        edu
-    }
 
     /** Reads {@code --profile}. */
     static final class ProfileConverter implements CommandLine.ITypeConverter<KernelProfile> {
@@ -108,15 +106,17 @@ final class ExecCommand implements Callable<Integer> {
             Alcove.say(errors, program + ": cannot be executed", null);
             return CANNOT_EXECUTE;
         }
+        boolean twice = devices.stream().map(DeviceRequest::getClass).distinct().count() < devices.size();
+        if (twice || devices.stream().anyMatch(DeviceRequest.VfioPci.class::isInstance)) {
+            throw new BadInputException("--device: edu and nvme, each at most once, are what an emulated machine can have");
+        }
         List<String> environment = new ArrayList<>();
         System.getenv().forEach((variable, value) -> environment.add(variable + "=" + value));
         try (EmulatedKernel kernel = new EmulatedKernel(profile, new HostSyscalls())) {
             // The programs are those that test a kernel.
             kernel.enableIommufdTest();
             kernel.memory().hugePages().resize(Math.max(0, hugePages));
-            if (device != null) {
-                kernel.vfioPci().addEdu(EmulatedHost.EDU, EmulatedHost.EDU_DMA_BITS);
-            }
+            devices.forEach(device -> EmulatedHost.plugIn(kernel, device));
             int status = new Supervisor(kernel, trouble -> Alcove.say(errors, trouble, null))
                     .run(program, command, environment);
             kernel.kvm().troubles().forEach(trouble -> Alcove.say(errors, trouble, null));

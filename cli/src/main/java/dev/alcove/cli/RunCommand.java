@@ -118,8 +118,8 @@ final class RunCommand implements Callable<Integer> {
             names = "--device",
             paramLabel = "DEVICE",
             converter = DeviceRequest.Converter.class,
-            description = "A device for the guest: edu, or vfio-pci,host=BDF. An image that wants edu gets it"
-                    + " by itself.")
+            description = "A device for the guest: edu, nvme[,size=SIZE|,file=PATH], or vfio-pci,host=BDF. An image"
+                    + " that wants edu gets it by itself.")
     private @Nullable DeviceRequest device;
 
     @Option(

@@ -5,6 +5,7 @@ import dev.alcove.kernel.EmulatedKernel;
 import dev.alcove.kernel.EmulatedProcess;
 import dev.alcove.kernel.KernelProfile;
 import dev.alcove.kernel.pci.PciAddress;
+import dev.alcove.kernel.pci.nvme.MemoryStorage;
 import dev.alcove.kernel.task.Credentials;
 import dev.alcove.kernel.task.Task;
 import dev.alcove.sys.Errno;
@@ -28,6 +29,9 @@ import static org.junit.jupiter.api.Assumptions.assumeTrue;
 public final class KernelUnderTest implements AutoCloseable {
     private static final List<KernelProfile> EMULATED =
             List.of(KernelProfile.linux6_12(), KernelProfile.linux6_18(), KernelProfile.linux7_2());
+
+    /** Bytes of the NVMe namespace: as in the lab with nvme,size=64M. */
+    private static final long NAMESPACE_SIZE = 64 << 20;
 
     private final String name;
     private final Syscalls syscalls;
@@ -116,6 +120,7 @@ public final class KernelUnderTest implements AutoCloseable {
         // Two more below a bridge, where they can be reset together.
         kernel.vfioPci().addEdu(new PciAddress(0, 1, 1, 0), 28);
         kernel.vfioPci().addEdu(new PciAddress(0, 1, 2, 0), 28);
+        kernel.vfioPci().addNvme(new PciAddress(0, 0, 5, 0), new MemoryStorage(NAMESPACE_SIZE));
         EmulatedProcess process = kernel.process(credentials);
         return new KernelUnderTest(emulatedName(profile), FailNth.isOn() ? FailNth.on(kernel, process) : process, () -> {
             process.close();

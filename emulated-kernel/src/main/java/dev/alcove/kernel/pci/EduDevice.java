@@ -28,6 +28,7 @@ public final class EduDevice extends PciFunction {
     private static final int FIRMWARE_ADDRESS = 0xfea00000;
 
     private static final int FIRMWARE_LINE = 11;
+    private static final int MSI = 0x40;
 
     private final DmaPort dma;
     private final long dmaMask;
@@ -53,10 +54,11 @@ public final class EduDevice extends PciFunction {
      * @param dmaBits how many address bits the DMA engine has; QEMU's default is 28
      */
     public EduDevice(DmaPort dma, int dmaBits) {
-        super(VENDOR, DEVICE, CLASS_OTHERS, REVISION);
+        super(VENDOR, DEVICE, CLASS_OTHERS, REVISION, false);
         this.dma = dma;
         this.dmaMask = (1L << dmaBits) - 1;
-        addBar(0, new Registers());
+        addMsi(MSI);
+        addBar(0, new Registers(), 0);
         configWrite(BAR0, 4, FIRMWARE_ADDRESS);
         configWrite(INTERRUPT_LINE, 1, FIRMWARE_LINE);
         configWrite(COMMAND, 2, COMMAND_IO | COMMAND_MEMORY | COMMAND_SERR);

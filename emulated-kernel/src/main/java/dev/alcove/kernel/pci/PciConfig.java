@@ -1,18 +1,28 @@
 // SPDX-License-Identifier: Apache-2.0
 package dev.alcove.kernel.pci;
 
-import java.util.Arrays;
-
 /**
- * The 256 bytes of a conventional configuration space, and which of their bits software may change.
+ * The bytes of a configuration space, 256 of a conventional function and 4096 of a PCI Express one, and which of their
+ * bits software may change.
  *
  * <p>Little endian. Not thread safe; the function that owns it has the lock.
  */
 final class PciConfig {
-    static final int SIZE = 256;
+    static final int CONVENTIONAL = 256;
+    static final int EXPRESS = 4096;
 
-    private final byte[] bytes = new byte[SIZE];
-    private final byte[] writable = new byte[SIZE];
+    private final byte[] bytes;
+    private final byte[] writable;
+
+    /** @param size CONVENTIONAL or EXPRESS */
+    PciConfig(int size) {
+        bytes = new byte[size];
+        writable = new byte[size];
+    }
+
+    int size() {
+        return bytes.length;
+    }
 
     /** Sets a value that software cannot change. */
     void set(int offset, int size, int value) {
@@ -32,7 +42,7 @@ final class PciConfig {
     int read(int offset, int size) {
         int value = 0;
         for (int i = 0; i < size; i++) {
-            int octet = offset + i < SIZE ? bytes[offset + i] & 0xff : 0xff;
+            int octet = offset + i < bytes.length ? bytes[offset + i] & 0xff : 0xff;
             value |= octet << (8 * i);
         }
         return value;
@@ -40,7 +50,7 @@ final class PciConfig {
 
     /** Writes the bits that software may change. */
     void write(int offset, int size, int value) {
-        for (int i = 0; i < size && offset + i < SIZE; i++) {
+        for (int i = 0; i < size && offset + i < bytes.length; i++) {
             int mask = writable[offset + i];
             bytes[offset + i] = (byte) ((bytes[offset + i] & ~mask) | ((value >>> (8 * i)) & mask));
         }
@@ -48,6 +58,6 @@ final class PciConfig {
 
     /** All bytes. */
     byte[] copy() {
-        return Arrays.copyOf(bytes, SIZE);
+        return bytes.clone();
     }
 }

@@ -5,7 +5,7 @@ import dev.alcove.kernel.mm.MmioRegion;
 import org.jspecify.annotations.Nullable;
 
 /**
- * One PCI function with a conventional configuration space, memory BARs, an MSI capability and INTx.
+ * One PCI function: configuration space, memory BARs, INTx, and either an MSI capability of one vector or MSI-X.
  *
  * <p>Thread safe: the monitor of the function guards its configuration space and its interrupt state. A device model
  * calls {@link #raise} and {@link #setPin} without a lock of its own held that its {@link MmioRegion} takes.
@@ -27,16 +27,30 @@ public abstract class PciFunction implements AutoCloseable {
     public static final int COMMAND_SERR = 0x100;
     public static final int COMMAND_INTX_DISABLE = 0x400;
     public static final int STATUS_PIN = 8;
+    private static final int STATUS_CAPABILITIES = 0x10;
 
-    /** Where the MSI capability is; it has 64-bit addresses and one vector. */
-    public static final int MSI = 0x40;
+    public static final int CAPABILITY_POWER = 1;
+    public static final int CAPABILITY_MSI = 5;
+    public static final int CAPABILITY_EXPRESS = 0x10;
+    public static final int CAPABILITY_MSIX = 0x11;
+
+    /** Offsets in the MSI capability, which has 64-bit addresses and one vector; and bits of its control word. */
+    public static final int MSI_CONTROL = 2;
 
     public static final int MSI_SIZE = 14;
-    public static final int MSI_CONTROL = MSI + 2;
     public static final int MSI_ENABLE = 1;
     public static final int MSI_QUEUE_SIZE = 0x70;
     private static final int MSI_64BIT = 0x80;
-    private static final int CAPABILITY_MSI = 5;
+
+    /** Offsets in the MSI-X capability, and bits of its control word. */
+    public static final int MSIX_CONTROL = 2;
+
+    public static final int MSIX_SIZE = 12;
+    public static final int MSIX_ENABLE = 0x8000;
+    public static final int MSIX_MASK_ALL = 0x4000;
+
+    /** A 64-bit memory BAR, which takes two registers. */
+    public static final int BAR_64BIT = 4;
 
     /** Who is told of interrupts: the driver that owns the function. Called with the function's monitor held. */
     public interface InterruptSink {
@@ -47,9 +61,10 @@ public abstract class PciFunction implements AutoCloseable {
         void pin(boolean asserted);
     }
 
-    private final PciConfig config = new PciConfig();
+    private final PciConfig config;
     private final @Nullable MmioRegion[] bars = new @Nullable MmioRegion[6];
     private @Nullable InterruptSink sink;
+    private @Nullable MsixTable msixTable;
     private volatile boolean messages;
     /** The command register, for readers without the monitor. */
     private volatile int command;
@@ -62,39 +77,112 @@ public abstract class PciFunction implements AutoCloseable {
     /**
      * @param classCode class, subclass and programming interface, 24 bits
      * @param revision revision id
+     * @param express whether it is a PCI Express function, with 4096 bytes of configuration space
      */
-    protected PciFunction(int vendor, int device, int classCode, int revision) {
+    protected PciFunction(int vendor, int device, int classCode, int revision, boolean express) {
+        config = new PciConfig(express ? PciConfig.EXPRESS : PciConfig.CONVENTIONAL);
         config.set(0, 2, vendor);
         config.set(2, 2, device);
         // QEMU's defaults: its own subsystem id, and plain memory behind the header where no capability is.
         config.set(SUBSYSTEM, 4, 0x1100_1af4);
-        for (int offset = HEADER_SIZE; offset < PciConfig.SIZE; offset++) {
+        for (int offset = HEADER_SIZE; offset < config.size(); offset++) {
             config.allow(offset, 1, 0xff);
         }
-        config.allow(MSI, 4, 0);
         config.set(8, 4, classCode << 8 | revision);
         config.set(INTERRUPT_PIN, 1, 1);
-        config.set(STATUS, 2, 0x10);
-        config.set(CAPABILITIES, 1, MSI);
-        config.set(MSI, 1, CAPABILITY_MSI);
-        config.set(MSI_CONTROL, 2, MSI_64BIT);
         config.allow(COMMAND, 2, COMMAND_IO | COMMAND_MEMORY | COMMAND_MASTER | COMMAND_SERR | COMMAND_INTX_DISABLE);
         config.allow(CACHE_LINE_SIZE, 1, 0xff);
         config.allow(INTERRUPT_LINE, 1, 0xff);
-        config.allow(MSI_CONTROL, 2, MSI_ENABLE | MSI_QUEUE_SIZE);
-        config.allow(MSI + 4, 4, -4);
-        config.allow(MSI + 8, 4, -1);
-        config.allow(MSI + 12, 2, 0xffff);
     }
 
     /**
-     * Gives the function a 32-bit memory BAR.
+     * Puts a capability in front of those that are there; software changes nothing in it.
+     *
+     * @param content what is behind the header of two bytes, in words of two bytes
+     */
+    protected final synchronized void addCapability(int id, int offset, int... content) {
+        config.set(offset, 1, id);
+        config.set(offset + 1, 1, config.read(CAPABILITIES, 1));
+        config.allow(offset, 2, 0);
+        for (int i = 0; i < content.length; i++) {
+            config.set(offset + 2 + 2 * i, 2, content[i]);
+            config.allow(offset + 2 + 2 * i, 2, 0);
+        }
+        config.set(CAPABILITIES, 1, offset);
+        config.set(STATUS, 2, config.read(STATUS, 2) | STATUS_CAPABILITIES);
+    }
+
+    /** Lets software change some bits of a word of a capability. */
+    protected final synchronized void allow(int offset, int mask) {
+        config.allow(offset, 2, mask);
+    }
+
+    /** Gives the function messages of one vector. */
+    protected final void addMsi(int offset) {
+        addCapability(CAPABILITY_MSI, offset, MSI_64BIT, 0, 0, 0, 0, 0);
+        allow(offset + MSI_CONTROL, MSI_ENABLE | MSI_QUEUE_SIZE);
+        allow(offset + 4, 0xfffc);
+        allow(offset + 6, 0xffff);
+        allow(offset + 8, 0xffff);
+        allow(offset + 10, 0xffff);
+        allow(offset + 12, 0xffff);
+    }
+
+    /**
+     * Gives the function messages with a vector table.
+     *
+     * @param bar where table and pending bits are
+     */
+    protected final synchronized void addMsix(int offset, MsixTable table, int bar, int tableOffset, int pendingOffset) {
+        addCapability(
+                CAPABILITY_MSIX,
+                offset,
+                table.vectors() - 1,
+                (tableOffset & 0xffff) | bar,
+                tableOffset >>> 16,
+                (pendingOffset & 0xffff) | bar,
+                pendingOffset >>> 16);
+        allow(offset + MSIX_CONTROL, MSIX_ENABLE | MSIX_MASK_ALL);
+        msixTable = table;
+    }
+
+    /**
+     * Gives the function a memory BAR.
      *
      * @param region its registers; the size is a power of two of at least 16 bytes
+     * @param flags 0, or {@link #BAR_64BIT}
      */
-    protected final synchronized void addBar(int index, MmioRegion region) {
+    protected final synchronized void addBar(int index, MmioRegion region, int flags) {
         bars[index] = region;
+        config.set(BAR0 + 4 * index, 4, flags);
         config.allow(BAR0 + 4 * index, 4, (int) -region.size());
+        if ((flags & BAR_64BIT) != 0) {
+            config.allow(BAR0 + 4 * index + 4, 4, -1);
+        }
+    }
+
+    /** Bytes of the configuration space: 256 or 4096. */
+    public final int configSize() {
+        return config.size();
+    }
+
+    /** Whether it is a PCI Express function. */
+    public final boolean express() {
+        return config.size() == PciConfig.EXPRESS;
+    }
+
+    /** Where a capability is, 0 when the function has none such. */
+    public final synchronized int capability(int id) {
+        int at = config.read(CAPABILITIES, 1);
+        while (at != 0 && config.read(at, 1) != id) {
+            at = config.read(at + 1, 1);
+        }
+        return at;
+    }
+
+    /** The vectors of MSI-X; null without it. */
+    public final synchronized @Nullable MsixTable msixTable() {
+        return msixTable;
     }
 
     /** The registers behind a BAR, or null. They answer only while {@link #memoryEnabled()}. */
@@ -111,12 +199,27 @@ public abstract class PciFunction implements AutoCloseable {
     public final synchronized void configWrite(int offset, int size, int value) {
         config.write(offset, size, value);
         command = config.read(COMMAND, 2);
-        messages = (config.read(MSI_CONTROL, 2) & MSI_ENABLE) != 0;
-        if (messages && offset < MSI + MSI_SIZE && offset + size > MSI) {
-            // A function that sends messages leaves the pin alone.
-            setPin(false);
-        }
+        takeMessageControl(offset, size);
         showPin();
+    }
+
+    /** A function that sends messages leaves the pin alone. */
+    private void takeMessageControl(int offset, int size) {
+        int msi = capability(CAPABILITY_MSI);
+        int msix = capability(CAPABILITY_MSIX);
+        boolean msiEnabled = msi != 0 && (config.read(msi + MSI_CONTROL, 2) & MSI_ENABLE) != 0;
+        int msixControl = msix == 0 ? 0 : config.read(msix + MSIX_CONTROL, 2);
+        messages = msiEnabled || (msixControl & MSIX_ENABLE) != 0;
+        int at = msix != 0 ? msix : msi;
+        int length = msix != 0 ? MSIX_SIZE : MSI_SIZE;
+        if (offset < at + length && offset + size > at) {
+            if (messages) {
+                setPin(false);
+            }
+            if (msixTable != null) {
+                msixTable.setControl((msixControl & MSIX_ENABLE) != 0, (msixControl & MSIX_MASK_ALL) != 0);
+            }
+        }
     }
 
     /** Changes some bits of the command register. */
@@ -144,7 +247,7 @@ public abstract class PciFunction implements AutoCloseable {
         this.sink = sink;
     }
 
-    /** Whether interrupts go out as messages: the enable bit of the MSI capability. */
+    /** Whether interrupts go out as messages: the enable bit of the MSI or MSI-X capability. */
     public final boolean messagesEnabled() {
         return messages;
     }
@@ -152,6 +255,13 @@ public abstract class PciFunction implements AutoCloseable {
     /** Sends a message interrupt. A message is a write by the function, so it needs bus mastering. */
     protected final synchronized void raise(int vector) {
         if (sink != null && messages && busMaster()) {
+            sink.message(vector);
+        }
+    }
+
+    /** A message of MSI-X that has left the table for the machine's interrupt controllers. */
+    final synchronized void deliver(int vector) {
+        if (sink != null && busMaster()) {
             sink.message(vector);
         }
     }
@@ -184,13 +294,23 @@ public abstract class PciFunction implements AutoCloseable {
         }
     }
 
+    /** Whether software can reset the function alone (function level reset). */
+    public boolean resettable() {
+        return false;
+    }
+
     /**
      * Resets the function ({@code pci_reset_function}): the device model starts anew, while the configuration space is as
      * it was, because the kernel saves and restores it. Returns when the device does no DMA any more.
      */
     public final void reset() {
         resetDevice();
-        setPin(false);
+        synchronized (this) {
+            if (msixTable != null) {
+                msixTable.clearPending();
+            }
+            setPin(false);
+        }
     }
 
     /** What the device model forgets when it is reset. Called without the function's monitor held. */

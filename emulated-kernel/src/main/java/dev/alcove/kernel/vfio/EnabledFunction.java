@@ -23,21 +23,28 @@ final class EnabledFunction {
         this.header = header;
         this.config = new VfioConfigSpace(function);
         this.interrupts = new VfioInterrupts(function);
-        this.regions = new VfioRegions(function, config, interrupts);
-        this.dmaBufs = new VfioDmaBufs(device, regions);
+        VfioDmaBufs buffers = new VfioDmaBufs(device);
+        this.dmaBufs = buffers;
+        this.regions = new VfioRegions(function, config, interrupts, on -> buffers.move(!on));
         this.ioeventfds = new VfioIoeventfds(function, config, regions, !device.profile().atLeast(6, 14));
         this.features = new VfioFeatures(device.profile().vfioDmaBuf() ? dmaBufs : null);
-        config.onDecoding(on -> dmaBufs.move(!on));
     }
 
     /** Takes the function over: decoding on, bus mastering off, all else as it is. */
     static EnabledFunction enable(VfioDevice device) {
         PciFunction function = device.function();
+        if (function.resettable()) {
+            function.reset();
+        }
         function.changeCommand(
                 PciFunction.COMMAND_MASTER | PciFunction.COMMAND_INTX_DISABLE, PciFunction.COMMAND_MEMORY);
         EnabledFunction enabled = new EnabledFunction(device, function.configCopy());
         function.setSink(enabled.interrupts);
         return enabled;
+    }
+
+    PciFunction function() {
+        return function;
     }
 
     VfioInterrupts interrupts() {
@@ -63,6 +70,9 @@ final class EnabledFunction {
         interrupts.close();
         ioeventfds.close();
         function.setSink(null);
+        if (function.resettable()) {
+            function.reset();
+        }
         for (int offset = 0; offset < PciFunction.HEADER_SIZE; offset++) {
             function.configWrite(offset, 1, header[offset]);
         }

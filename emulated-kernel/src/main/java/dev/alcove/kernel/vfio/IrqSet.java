@@ -8,6 +8,7 @@ import dev.alcove.kernel.task.Task;
 import dev.alcove.sys.Errno;
 import java.lang.foreign.MemorySegment;
 import java.lang.foreign.ValueLayout;
+import java.util.function.IntUnaryOperator;
 import org.jspecify.annotations.Nullable;
 
 /** The argument of VFIO_DEVICE_SET_IRQS, copied in and checked ({@code vfio_set_irqs_validate_and_prepare}). */
@@ -16,19 +17,24 @@ final class IrqSet {
     private static final int KNOWN_FLAGS = vfio.VFIO_IRQ_SET_DATA_TYPE_MASK() | vfio.VFIO_IRQ_SET_ACTION_TYPE_MASK();
 
     int index;
+    int start;
     int count;
     int action;
     private int dataType;
     private byte[] data = {};
 
-    /** Copies and checks: 0, {@code -EFAULT} or {@code -EINVAL}. The first interrupt is always 0: no index has more. */
-    int copyIn(Task task, long address) {
+    /**
+     * Copies and checks: 0, {@code -EFAULT} or {@code -EINVAL}.
+     *
+     * @param counts how many interrupts an index has
+     */
+    int copyIn(Task task, long address, IntUnaryOperator counts) {
         UserStruct header = UserStruct.copyIn(task, address, HEADER);
         if (header == null) {
             return -Errno.EFAULT;
         }
         int flags = header.word(4);
-        int start = header.word(12);
+        start = header.word(12);
         index = header.word(8);
         count = header.word(16);
         dataType = flags & vfio.VFIO_IRQ_SET_DATA_TYPE_MASK();
@@ -39,7 +45,7 @@ final class IrqSet {
                 || (flags & ~KNOWN_FLAGS) != 0) {
             return -Errno.EINVAL;
         }
-        int available = VfioInterrupts.count(index);
+        int available = counts.applyAsInt(index);
         if (Integer.compareUnsigned(start, available) >= 0
                 || Integer.toUnsignedLong(start) + Integer.toUnsignedLong(count) > available) {
             return -Errno.EINVAL;
@@ -64,24 +70,24 @@ final class IrqSet {
         return dataType == vfio.VFIO_IRQ_SET_DATA_EVENTFD();
     }
 
-    /** The boolean of the first interrupt; false when there is none. */
-    boolean bool() {
-        return isBool() && data.length > 0 && data[0] != 0;
+    /** A boolean, counted from the first of the call; false when there is none. */
+    boolean bool(int i) {
+        return isBool() && i < data.length && data[i] != 0;
     }
 
-    /** The descriptor of the first interrupt. */
-    int fd() {
-        return MemorySegment.ofArray(data).get(ValueLayout.JAVA_INT_UNALIGNED, 0);
+    /** A descriptor, counted from the first of the call. */
+    int fd(int i) {
+        return MemorySegment.ofArray(data).get(ValueLayout.JAVA_INT_UNALIGNED, (long) i * Integer.BYTES);
     }
 
     /**
-     * The eventfd of the first interrupt.
+     * An eventfd, counted from the first of the call.
      *
      * @param event receives it in element 0, without a reference of its own; null for a negative descriptor
      * @return 0, {@code -EBADF} or {@code -EINVAL}
      */
-    int event(Task task, @Nullable EventFile[] event) {
-        return eventOf(task, fd(), event);
+    int event(Task task, int i, @Nullable EventFile[] event) {
+        return eventOf(task, fd(i), event);
     }
 
     /** As {@link #event}, of any descriptor. */

@@ -8,7 +8,7 @@ import java.util.function.Consumer;
 
 /**
  * The configuration space that a VFIO user sees (drivers/vfio/pci/vfio_pci_config.c). Of each bit of the header and of
- * the MSI capability it is said whether it is virtual, which means that it is read from a copy that the user has, and
+ * the capabilities it is said whether it is virtual, which means that it is read from a copy that the user has, and
  * whether the user can write it: the copy where it is virtual, the function otherwise. All that is neither header nor
  * capability is passed through.
  *
@@ -18,29 +18,55 @@ import java.util.function.Consumer;
  * <p>Guarded by the function's monitor.
  */
 final class VfioConfigSpace {
-    static final int SIZE = 256;
     private static final int VENDOR_AND_DEVICE = 4;
     private static final int LATENCY_TIMER = 0x0d;
     private static final int BIST = 0x0f;
     private static final int ROM = 0x30;
-    private static final int MSI_LOW_CONTROL = PciFunction.MSI_CONTROL;
-    private static final int MSI_ADDRESS = PciFunction.MSI + 4;
-    private static final int MSI_END = PciFunction.MSI + PciFunction.MSI_SIZE;
+    private static final int POWER_SIZE = 8;
+    private static final int POWER_CAPABILITIES = 2;
+    private static final int POWER_PME = 0xf800;
+    private static final int POWER_CONTROL = 4;
+    private static final int POWER_STATE = 3;
+    private static final int POWER_PME_ENABLE = 0x8100;
+    private static final int EXPRESS_SIZE = 60;
+    private static final int EXPRESS_CAPABILITIES = 4;
+    private static final int EXPRESS_CAN_RESET = 1 << 28;
+    private static final int EXPRESS_CONTROL = 8;
+    private static final int EXPRESS_RESET = 0x8000;
+    private static final int EXPRESS_PAYLOAD = 0xe0;
+    private static final int EXPRESS_READ_REQUEST = 0x7000;
+    private static final int EXPRESS_PHANTOM = 0x200;
+    private static final int EXPRESS_CONTROL_2 = 40;
+    private static final int EXPRESS_ARI = 0x20;
+    private static final int BAR_FLAGS = 0xf;
     private static final int DECODING = PciFunction.COMMAND_MEMORY | PciFunction.COMMAND_IO;
 
     private final PciFunction function;
-    private final byte[] copy = new byte[SIZE];
-    private final byte[] virtual = new byte[SIZE];
-    private final byte[] writable = new byte[SIZE];
+    private final int size;
+    private final int msi;
+    private final int power;
+    private final int express;
+    private final byte[] copy;
+    private final byte[] virtual;
+    private final byte[] writable;
     private boolean barsWritten = true;
     private Consumer<Boolean> decoding = on -> {};
+    private boolean resetWanted;
 
     /** Starts from what the function's own space holds. */
     VfioConfigSpace(PciFunction function) {
         this.function = function;
-        for (int i = 0; i < SIZE; i++) {
+        this.size = function.configSize();
+        this.msi = function.capability(PciFunction.CAPABILITY_MSI);
+        this.power = function.capability(PciFunction.CAPABILITY_POWER);
+        this.express = function.capability(PciFunction.CAPABILITY_EXPRESS);
+        this.copy = new byte[size];
+        this.virtual = new byte[size];
+        this.writable = new byte[size];
+        for (int i = 0; i < size; i++) {
             copy[i] = (byte) function.configRead(i, 1);
         }
+        permit(PciFunction.HEADER_SIZE, size - PciFunction.HEADER_SIZE, false, true);
         permit(0, VENDOR_AND_DEVICE, true, false);
         permit(PciFunction.COMMAND, 2, false, true);
         virtual[PciFunction.COMMAND + 1] = (byte) (PciFunction.COMMAND_INTX_DISABLE >>> 8);
@@ -52,10 +78,56 @@ final class VfioConfigSpace {
         permit(PciFunction.CAPABILITIES, 1, true, false);
         permit(PciFunction.INTERRUPT_LINE, 1, true, true);
         permit(PciFunction.INTERRUPT_PIN, 1, true, false);
-        permit(PciFunction.MSI + 1, 1, true, false);
-        permit(MSI_LOW_CONTROL, 1, true, true);
-        permit(MSI_ADDRESS, MSI_END - MSI_ADDRESS, true, true);
-        permit(MSI_END, SIZE - MSI_END, false, true);
+        permitMessages();
+        permitPower();
+        permitExpress();
+    }
+
+    private void permitMessages() {
+        if (msi != 0) {
+            permitList(msi, PciFunction.MSI_SIZE);
+            permit(msi + PciFunction.MSI_CONTROL, PciFunction.MSI_SIZE - PciFunction.MSI_CONTROL, true, true);
+            permit(msi + PciFunction.MSI_CONTROL + 1, 1, false, false);
+        }
+        int msix = function.capability(PciFunction.CAPABILITY_MSIX);
+        if (msix != 0) {
+            permitList(msix, PciFunction.MSIX_SIZE);
+        }
+    }
+
+    /** A user may change the power state, by way of this class, and has no power management events. */
+    private void permitPower() {
+        if (power != 0) {
+            permitList(power, POWER_SIZE);
+            permitBits(power + POWER_CAPABILITIES, POWER_PME, 0);
+            permitBits(power + POWER_CONTROL, POWER_PME_ENABLE, ~(POWER_PME_ENABLE | POWER_STATE));
+            setCopy(power + POWER_CAPABILITIES, 2, copied(power + POWER_CAPABILITIES, 2) & ~POWER_PME);
+            setCopy(power + POWER_CONTROL, 2, copied(power + POWER_CONTROL, 2) & ~POWER_PME_ENABLE);
+        }
+    }
+
+    private void permitExpress() {
+        if (express != 0) {
+            permitList(express, EXPRESS_SIZE);
+            permitBits(
+                    express + EXPRESS_CONTROL,
+                    EXPRESS_RESET | EXPRESS_PAYLOAD | EXPRESS_READ_REQUEST,
+                    ~EXPRESS_PHANTOM);
+            permitBits(express + EXPRESS_CONTROL_2, 0, ~EXPRESS_ARI);
+        }
+    }
+
+    /** A capability of which nothing can be written; where the next one is is virtual. */
+    private void permitList(int offset, int length) {
+        permit(offset, length, false, false);
+        permit(offset + 1, 1, true, false);
+    }
+
+    private void permitBits(int offset, int copied, int write) {
+        for (int i = 0; i < 2; i++) {
+            virtual[offset + i] = (byte) (copied >>> (8 * i));
+            writable[offset + i] = (byte) (write >>> (8 * i));
+        }
     }
 
     private void permit(int offset, int size, boolean copied, boolean write) {
@@ -63,9 +135,18 @@ final class VfioConfigSpace {
         Arrays.fill(writable, offset, offset + size, (byte) (write ? 0xff : 0));
     }
 
-    /** Whether the user has memory decoding on. */
+    /** Bytes of it. */
+    int size() {
+        return size;
+    }
+
+    /** Whether the user has memory decoding on, and the function has power. */
     boolean memoryEnabled() {
-        return (copy[PciFunction.COMMAND] & PciFunction.COMMAND_MEMORY) != 0;
+        return (copy[PciFunction.COMMAND] & PciFunction.COMMAND_MEMORY) != 0 && powerState() < POWER_STATE;
+    }
+
+    private int powerState() {
+        return power == 0 ? 0 : function.configRead(power + POWER_CONTROL, 1) & POWER_STATE;
     }
 
     /** Reads up to a dword that lies in one; little endian. */
@@ -86,16 +167,36 @@ final class VfioConfigSpace {
     /** What the user sees of a BAR it has written: the bits below its size are fixed. */
     private void fixBars() {
         for (int index = 0; index < 6; index++) {
+            int at = PciFunction.BAR0 + 4 * index;
             MmioRegion bar = function.bar(index);
-            setCopy(PciFunction.BAR0 + 4 * index, 4, bar == null ? 0 : copied(PciFunction.BAR0 + 4 * index, 4) & (int) -bar.size());
+            int flags = bar == null ? 0 : function.configRead(at, 1) & BAR_FLAGS;
+            setCopy(at, 4, bar == null ? 0 : (copied(at, 4) & (int) -bar.size()) | flags);
+            if ((flags & PciFunction.BAR_64BIT) != 0) {
+                index++; // of its upper half all bits are the user's
+            }
         }
         setCopy(ROM, 4, 0);
         barsWritten = false;
     }
 
+    /** A function that is to be reset must have power. */
+    void powerOn() {
+        if (power != 0) {
+            int at = power + POWER_CONTROL;
+            function.configWrite(at, 2, function.configRead(at, 2) & ~POWER_STATE);
+        }
+    }
+
     /** Says who is told when the user turns memory decoding off, before it is, or on, after it is. */
     void onDecoding(Consumer<Boolean> listener) {
         decoding = listener;
+    }
+
+    /** Whether a write has asked for a reset of the function, which the caller now owes, without the monitor. */
+    boolean takeReset() {
+        boolean wanted = resetWanted;
+        resetWanted = false;
+        return wanted;
     }
 
     /** Writes up to a dword that lies in one. */
@@ -125,19 +226,49 @@ final class VfioConfigSpace {
         if (offset >= PciFunction.BAR0 && offset < ROM + 4) {
             barsWritten = true;
         }
-        if (offset >= PciFunction.MSI && offset <= MSI_LOW_CONTROL && offset + size >= MSI_LOW_CONTROL) {
-            writeMessageControl(interrupts.messagesInUse());
+        int control = msi + PciFunction.MSI_CONTROL;
+        if (msi != 0 && offset >= msi && offset <= control && offset + size >= control) {
+            writeMessageControl(interrupts.msiInUse());
+        }
+        if (power != 0 && offset == power + POWER_CONTROL) {
+            writePowerState(value & POWER_STATE);
+        }
+        if (express != 0 && offset <= express + EXPRESS_CONTROL + 1 && offset + size > express + EXPRESS_CONTROL) {
+            writeExpressControl();
         }
     }
 
     /** A user of messages may switch them off and on; there is one vector, whatever the queue size says. */
     private void writeMessageControl(boolean inUse) {
-        int control = copied(MSI_LOW_CONTROL, 2) & ~PciFunction.MSI_QUEUE_SIZE;
+        int at = msi + PciFunction.MSI_CONTROL;
+        int control = copied(at, 2) & ~PciFunction.MSI_QUEUE_SIZE;
         if (!inUse) {
             control &= ~PciFunction.MSI_ENABLE;
         }
-        setCopy(MSI_LOW_CONTROL, 2, control);
-        function.configWrite(MSI_LOW_CONTROL, 2, control);
+        setCopy(at, 2, control);
+        function.configWrite(at, 2, control);
+    }
+
+    /** Without power the function's memory does not answer ({@code vfio_lock_and_set_power_state}). */
+    private void writePowerState(int state) {
+        if (state == POWER_STATE) {
+            decoding.accept(false);
+        }
+        int at = power + POWER_CONTROL;
+        function.configWrite(at, 2, (function.configRead(at, 2) & ~POWER_STATE) | state);
+        if (memoryEnabled()) {
+            decoding.accept(true);
+        }
+    }
+
+    /** The bit that resets the function reads as zero. */
+    private void writeExpressControl() {
+        int at = express + EXPRESS_CONTROL;
+        int control = copied(at, 2);
+        if ((control & EXPRESS_RESET) != 0) {
+            setCopy(at, 2, control & ~EXPRESS_RESET);
+            resetWanted = (function.configRead(express + EXPRESS_CAPABILITIES, 4) & EXPRESS_CAN_RESET) != 0;
+        }
     }
 
     private int copied(int offset, int size) {

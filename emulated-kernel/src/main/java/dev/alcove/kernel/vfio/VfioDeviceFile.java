@@ -77,12 +77,11 @@ public final class VfioDeviceFile extends OpenFile {
         }
         return switch (request) {
             case VfioRequests.ATTACH_IOMMUFD_PT, VfioRequests.DETACH_IOMMUFD_PT -> attach(task, request, argument);
-            case VfioRequests.GET_INFO -> VfioQueries.device(task, argument);
+            case VfioRequests.GET_INFO -> VfioQueries.device(task, state.function(), argument);
             case VfioRequests.GET_REGION_INFO -> VfioQueries.region(task, state.regions(), argument);
-            case VfioRequests.GET_IRQ_INFO -> VfioQueries.interrupt(task, argument);
+            case VfioRequests.GET_IRQ_INFO -> VfioQueries.interrupt(task, state.interrupts(), argument);
             case VfioRequests.SET_IRQS -> state.interrupts().set(task, argument);
-            // A conventional function cannot be reset alone.
-            case VfioRequests.RESET -> -Errno.EINVAL;
+            case VfioRequests.RESET -> state.regions().reset();
             case VfioRequests.GET_PCI_HOT_RESET_INFO -> new HotReset(device, task).info(argument);
             case VfioRequests.PCI_HOT_RESET -> new HotReset(device, task).execute(argument);
             case VfioRequests.IOEVENTFD -> state.ioeventfds().set(task, argument);

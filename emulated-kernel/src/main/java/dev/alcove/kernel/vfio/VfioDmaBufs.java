@@ -25,15 +25,13 @@ final class VfioDmaBufs {
     private static final int WINDOW_SHIFT = 20;
 
     private final VfioDevice device;
-    private final VfioRegions regions;
     private final CopyOnWriteArrayList<VfioDmaBuf> buffers = new CopyOnWriteArrayList<>();
 
     /** Whether memory decoding is off. */
     private volatile boolean revoked;
 
-    VfioDmaBufs(VfioDevice device, VfioRegions regions) {
+    VfioDmaBufs(VfioDevice device) {
         this.device = device;
-        this.regions = regions;
     }
 
     /** Memory decoding goes off, or is on again; off for good when the device is closed. */
@@ -54,7 +52,8 @@ final class VfioDmaBufs {
         if (count == 0 || request.word(8) != 0) {
             return -Errno.EINVAL;
         }
-        MmioRegion bar = index <= vfio.VFIO_PCI_BAR5_REGION_INDEX() ? regions.bar(index) : null;
+        boolean isBar = index >= 0 && index <= vfio.VFIO_PCI_BAR5_REGION_INDEX();
+        MmioRegion bar = isBar ? device.function().bar(index) : null;
         if (bar == null) {
             return -Errno.ENODEV;
         }

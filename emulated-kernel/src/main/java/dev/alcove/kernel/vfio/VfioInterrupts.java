@@ -19,20 +19,21 @@ import org.jspecify.annotations.Nullable;
 final class VfioInterrupts implements PciFunction.InterruptSink {
     private static final int NONE = -1;
     private static final int PIN = vfio.VFIO_PCI_INTX_IRQ_INDEX();
-    private static final int MESSAGES = vfio.VFIO_PCI_MSI_IRQ_INDEX();
+    private static final int MSI = vfio.VFIO_PCI_MSI_IRQ_INDEX();
+    private static final int MSIX = vfio.VFIO_PCI_MSIX_IRQ_INDEX();
+    private static final int ERROR = vfio.VFIO_PCI_ERR_IRQ_INDEX();
+    private static final int REQUEST = vfio.VFIO_PCI_REQ_IRQ_INDEX();
 
     private final PciFunction function;
     private int inUse = NONE;
     private @Nullable EventFile trigger;
-    private @Nullable EventFile request;
+    private @Nullable VfioMessages messages;
+
+    /** Of the interrupts that the function does not send: an error on its bus, and the wish to have it back. */
+    private final @Nullable EventFile[] events = new @Nullable EventFile[REQUEST + 1];
+
     private @Nullable Virqfd unmask;
     private boolean masked;
-
-    /** Whether a message came before there was a first trigger: the kernel's interrupt core keeps one. */
-    private boolean messagePending;
-
-    /** Whether messages have had a trigger; what comes after the last one is lost. */
-    private boolean triggered;
 
     /** Whether the user's command register disables the pin. */
     private boolean disabled;
@@ -42,19 +43,22 @@ final class VfioInterrupts implements PciFunction.InterruptSink {
     }
 
     /** Interrupts of an index that the device has: {@code vfio_pci_get_irq_count}. */
-    static int count(int index) {
-        return index == PIN || index == MESSAGES || index == vfio.VFIO_PCI_REQ_IRQ_INDEX() ? 1 : 0;
+    int count(int index) {
+        if (index == PIN || index == REQUEST) {
+            return 1;
+        }
+        return index == ERROR ? (function.express() ? 1 : 0) : VfioMessages.count(function, index);
     }
 
     /** Whether MSI is set up. */
-    boolean messagesInUse() {
-        return inUse == MESSAGES;
+    boolean msiInUse() {
+        return inUse == MSI;
     }
 
     /** VFIO_DEVICE_SET_IRQS. */
     int set(Task task, long address) {
         IrqSet call = new IrqSet();
-        int error = call.copyIn(task, address);
+        int error = call.copyIn(task, address, this::count);
         if (error != 0) {
             return error;
         }
@@ -65,7 +69,7 @@ final class VfioInterrupts implements PciFunction.InterruptSink {
             if (call.action != vfio.VFIO_IRQ_SET_ACTION_TRIGGER()) {
                 return -Errno.ENOTTY;
             }
-            return call.index == MESSAGES ? setMessages(task, call) : setRequest(task, call);
+            return call.index == MSI || call.index == MSIX ? setMessages(task, call) : setEvent(task, call);
         }
     }
 
@@ -83,7 +87,7 @@ final class VfioInterrupts implements PciFunction.InterruptSink {
         if (call.eventfd()) {
             return unmasking ? setUnmask(task, call) : -Errno.ENOTTY;
         }
-        if (call.none() || call.bool()) {
+        if (call.none() || call.bool(0)) {
             if (unmasking) {
                 unmask();
             } else {
@@ -94,12 +98,12 @@ final class VfioInterrupts implements PciFunction.InterruptSink {
     }
 
     private int setUnmask(Task task, IrqSet call) {
-        if (call.fd() < 0) {
+        if (call.fd(0) < 0) {
             stopUnmask();
             return 0;
         }
         EventFile[] event = new EventFile[1];
-        int error = call.event(task, event);
+        int error = call.event(task, 0, event);
         if (error == 0 && unmask != null && !unmask.over()) {
             error = -Errno.EBUSY;
         }
@@ -135,7 +139,7 @@ final class VfioInterrupts implements PciFunction.InterruptSink {
         }
         if (call.eventfd()) {
             EventFile[] event = new EventFile[1];
-            int error = call.event(task, event);
+            int error = call.event(task, 0, event);
             if (error == 0) {
                 replaceTrigger(event[0]);
                 if (inUse == NONE) {
@@ -147,7 +151,7 @@ final class VfioInterrupts implements PciFunction.InterruptSink {
         if (inUse != PIN) {
             return -Errno.EINVAL;
         }
-        if (call.none() || call.bool()) {
+        if (call.none() || call.bool(0)) {
             signalPin();
         }
         return 0;
@@ -213,81 +217,62 @@ final class VfioInterrupts implements PciFunction.InterruptSink {
     }
 
     private int setMessages(Task task, IrqSet call) {
-        if (inUse == MESSAGES && call.count == 0 && call.none()) {
+        VfioMessages current = messages;
+        if (inUse == call.index && call.count == 0 && call.none()) {
             disableMessages();
             return 0;
         }
-        if (inUse != MESSAGES && inUse != NONE) {
+        if (inUse != call.index && inUse != NONE) {
             return -Errno.EINVAL;
         }
         if (call.eventfd()) {
-            return setMessageTrigger(task, call);
+            return current == null ? enableMessages(task, call) : current.setTriggers(task, call);
         }
-        if (inUse != MESSAGES) {
+        if (current == null) {
             return -Errno.EINVAL;
         }
-        EventFile event = trigger;
-        if (event != null && call.count != 0 && (call.none() || call.bool())) {
-            event.signal(1);
-        }
+        current.loopBack(call);
         return 0;
     }
 
-    private int setMessageTrigger(Task task, IrqSet call) {
-        if (call.count == 0) {
-            return inUse == NONE ? -Errno.ERANGE : 0;
+    private int enableMessages(Task task, IrqSet call) {
+        if (call.start + call.count == 0) {
+            return -Errno.ERANGE;
         }
-        boolean first = inUse == NONE;
-        if (first) {
-            enableMessages();
-        }
-        EventFile[] event = new EventFile[1];
-        int error = call.event(task, event);
-        replaceTrigger(event[0]);
-        if (error != 0 && first) {
+        VfioMessages created = new VfioMessages(function, call.index);
+        inUse = call.index;
+        messages = created;
+        disableAtFunction(true);
+        created.enable();
+        int error = created.setTriggers(task, call);
+        if (error != 0) {
             disableMessages();
-        } else if (event[0] != null) {
-            triggered = true;
-            if (messagePending) {
-                messagePending = false;
-                event[0].signal(1);
-            }
         }
         return error;
     }
 
-    private void enableMessages() {
-        inUse = MESSAGES;
-        disableAtFunction(true);
-        enableAtFunction(PciFunction.MSI_ENABLE);
-    }
-
     private void disableMessages() {
-        messagePending = false;
-        triggered = false;
-        replaceTrigger(null);
+        if (messages != null) {
+            messages.disable();
+            messages = null;
+        }
         inUse = NONE;
-        enableAtFunction(0);
         disableAtFunction(false);
     }
 
-    private void enableAtFunction(int enable) {
-        int control = function.configRead(PciFunction.MSI_CONTROL, 2) & ~PciFunction.MSI_ENABLE;
-        function.configWrite(PciFunction.MSI_CONTROL, 2, control | enable);
-    }
-
-    private int setRequest(Task task, IrqSet call) {
-        EventFile old = request;
-        if (call.eventfd() && call.count != 0 && call.fd() >= -1) {
+    /** Errors of a PCI Express function, and the wish to have the function back. */
+    private int setEvent(Task task, IrqSet call) {
+        EventFile old = events[call.index];
+        if (call.eventfd() && call.count != 0 && call.fd(0) >= -1) {
             EventFile[] event = new EventFile[1];
-            int error = call.event(task, event);
+            int error = call.event(task, 0, event);
             if (error == 0) {
-                replaceRequest(event[0]);
+                replaceEvent(call.index, event[0]);
             }
             return error;
         }
         if (call.isBool() && call.count != 0) {
-            if (old != null && call.bool()) {
+            if (old != null && call.bool(0)) {
                 old.signal(1);
             }
             return 0;
@@ -296,19 +281,19 @@ final class VfioInterrupts implements PciFunction.InterruptSink {
             return -Errno.EINVAL;
         }
         if (call.count == 0) {
-            replaceRequest(null);
+            replaceEvent(call.index, null);
         } else {
             old.signal(1);
         }
         return 0;
     }
 
-    private void replaceRequest(@Nullable EventFile event) {
-        EventFile old = request;
+    private void replaceEvent(int index, @Nullable EventFile event) {
+        EventFile old = events[index];
         if (event != null) {
             event.get();
         }
-        request = event;
+        events[index] = event;
         if (old != null) {
             old.put();
         }
@@ -330,20 +315,18 @@ final class VfioInterrupts implements PciFunction.InterruptSink {
         synchronized (function) {
             if (inUse == PIN) {
                 disablePin();
-            } else if (inUse == MESSAGES) {
+            } else if (inUse != NONE) {
                 disableMessages();
             }
-            replaceRequest(null);
+            replaceEvent(ERROR, null);
+            replaceEvent(REQUEST, null);
         }
     }
 
     @Override
     public void message(int vector) {
-        EventFile event = trigger;
-        if (inUse == MESSAGES && event != null) {
-            event.signal(1);
-        } else {
-            messagePending |= inUse == MESSAGES && !triggered;
+        if (messages != null) {
+            messages.message(vector);
         }
     }
 

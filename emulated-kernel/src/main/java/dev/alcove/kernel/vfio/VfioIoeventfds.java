@@ -47,7 +47,10 @@ final class VfioIoeventfds {
         long index = call.quad(8) >>> VfioRequests.REGION_SHIFT;
         long position = call.quad(8) & ((1L << VfioRequests.REGION_SHIFT) - 1);
         MmioRegion bar = index > vfio.VFIO_PCI_BAR5_REGION_INDEX() ? null : regions.bar((int) index);
-        if (bar == null || position + width > bar.size() || (width == Long.BYTES && !quads)) {
+        if (bar == null
+                || position + width > bar.size()
+                || (width == Long.BYTES && !quads)
+                || regions.touchesVectors((int) index, position, width)) {
             return -Errno.EINVAL;
         }
         Write write = new Write((int) index, position, width, call.quad(16));

@@ -10,6 +10,8 @@ import dev.alcove.kernel.iommu.IommuGroup;
 import dev.alcove.kernel.pci.EduDevice;
 import dev.alcove.kernel.pci.PciAddress;
 import dev.alcove.kernel.pci.PciFunction;
+import dev.alcove.kernel.pci.nvme.NvmeController;
+import dev.alcove.kernel.pci.nvme.NvmeStorage;
 import dev.alcove.kernel.task.Task;
 import dev.alcove.sys.Errno;
 import dev.alcove.sys.Linux;
@@ -17,6 +19,7 @@ import java.util.ArrayList;
 import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
+import org.jspecify.annotations.Nullable;
 
 /**
  * The vfio-pci driver, and the PCI functions of the machine: all of them are bound to it; /dev/vfio/vfio, and /dev/vfio/N
@@ -25,7 +28,6 @@ import java.util.Map;
 public final class VfioPciDriver implements Subsystem {
     private final EmulatedKernel kernel;
     private final Iommu iommu;
-    private final List<EduDevice> functions = new ArrayList<>();
     private final Map<IommuGroup, VfioGroup> groups = new HashMap<>();
     /** By number, without the root bus. */
     private final Map<Integer, VfioDeviceSet> buses = new HashMap<>();
@@ -33,6 +35,7 @@ public final class VfioPciDriver implements Subsystem {
     /** By number of the bus: behind a conventional bridge the IOMMU cannot tell functions apart. */
     private final Map<Integer, IommuGroup> bridged = new HashMap<>();
 
+    private final List<PciFunction> functions = new ArrayList<>();
     private int devices;
 
     /** @param iommu what the functions' DMA goes through */
@@ -106,14 +109,30 @@ public final class VfioPciDriver implements Subsystem {
         return edu;
     }
 
+    /**
+     * Plugs in an NVMe controller in an IOMMU group of its own; it becomes the next /dev/vfio/devices/vfioN.
+     *
+     * @param storage the blocks of its namespace, which it closes; null for none
+     */
+    public synchronized NvmeController addNvme(PciAddress address, @Nullable NvmeStorage storage) {
+        IommuGroup group = iommu.newGroup();
+        var device = group.addDevice(address.requesterId());
+        NvmeController nvme = new NvmeController(device.dma(), storage, "alcove");
+        bind(address, nvme, device);
+        functions.add(nvme);
+        return nvme;
+    }
+
     /** Transfers of all devices that never got on the bus, see {@link EduDevice#rejectedTransfers()}. */
     public synchronized long rejectedTransfers() {
-        return functions.stream().mapToLong(EduDevice::rejectedTransfers).sum();
+        return functions.stream()
+                .mapToLong(function -> function instanceof EduDevice edu ? edu.rejectedTransfers() : 0)
+                .sum();
     }
 
     @Override
     public synchronized void close() {
-        functions.forEach(EduDevice::close);
+        functions.forEach(PciFunction::close);
         functions.clear();
     }
 }

@@ -4,23 +4,72 @@ package dev.alcove.kernel.vfio;
 import dev.alcove.bindings.vfio.vfio;
 import dev.alcove.kernel.file.Mapping;
 import dev.alcove.kernel.mm.MmioRegion;
+import dev.alcove.kernel.pci.MsixTable;
 import dev.alcove.kernel.pci.PciFunction;
 import dev.alcove.sys.Errno;
 import dev.alcove.sys.Linux;
 import java.lang.foreign.MemorySegment;
 import java.lang.foreign.ValueLayout;
+import java.util.function.Consumer;
 import org.jspecify.annotations.Nullable;
 
 /** The regions of a VFIO device file: six BARs, no ROM, the configuration space (drivers/vfio/pci/vfio_pci_core.c). */
 final class VfioRegions {
+    private static final int MSIX_TABLE_PLACE = 4;
+
     private final PciFunction function;
     private final VfioConfigSpace config;
     private final VfioInterrupts interrupts;
+    private final Consumer<Boolean> decoding;
 
-    VfioRegions(PciFunction function, VfioConfigSpace config, VfioInterrupts interrupts) {
+    /** What a user reads and writes nothing of: the table of MSI-X, which is the kernel's. */
+    private final int hiddenBar;
+
+    private final long hiddenStart;
+    private final long hiddenEnd;
+
+    /** @param decoding told when memory decoding stops, before it does, and when it goes on */
+    VfioRegions(PciFunction function, VfioConfigSpace config, VfioInterrupts interrupts, Consumer<Boolean> decoding) {
         this.function = function;
         this.config = config;
         this.interrupts = interrupts;
+        this.decoding = decoding;
+        config.onDecoding(decoding);
+        MsixTable table = function.msixTable();
+        int place = table == null
+                ? -1
+                : function.configRead(function.capability(PciFunction.CAPABILITY_MSIX) + MSIX_TABLE_PLACE, 4);
+        hiddenBar = table == null ? -1 : place & 7;
+        hiddenStart = place & -8;
+        hiddenEnd = hiddenStart + (table == null ? 0 : table.size());
+    }
+
+    /** Whether a BAR has the table of MSI-X, which may be mapped all the same: interrupts are remapped. */
+    boolean hasVectors(int index) {
+        return index == hiddenBar;
+    }
+
+    /** Whether an access touches the table of MSI-X. */
+    boolean touchesVectors(int index, long position, int width) {
+        return index == hiddenBar && position + width > hiddenStart && position < hiddenEnd;
+    }
+
+    /** VFIO_DEVICE_RESET: 0, or {@code -EINVAL} where nothing resets the function. */
+    int reset() {
+        if (!function.resettable()) {
+            return -Errno.EINVAL;
+        }
+        synchronized (function) {
+            decoding.accept(false);
+            config.powerOn();
+        }
+        function.reset();
+        synchronized (function) {
+            if (config.memoryEnabled()) {
+                decoding.accept(true);
+            }
+        }
+        return 0;
     }
 
     @Nullable MmioRegion bar(int index) {
@@ -30,7 +79,7 @@ final class VfioRegions {
     /** Bytes of a region; 0 for one that the device does not have. */
     long size(int index) {
         if (index == vfio.VFIO_PCI_CONFIG_REGION_INDEX()) {
-            return VfioConfigSpace.SIZE;
+            return config.size();
         }
         MmioRegion bar = bar(index);
         return bar == null ? 0 : bar.size();
@@ -68,12 +117,12 @@ final class VfioRegions {
         if (!config.memoryEnabled()) {
             return -Errno.EIO;
         }
-        return accessBar(bar, buffer, position, write);
+        return accessBar((int) index, bar, buffer, position, write);
     }
 
     private long accessConfig(MemorySegment buffer, long position, boolean write) {
         long count = buffer.byteSize();
-        if (position >= VfioConfigSpace.SIZE || count > VfioConfigSpace.SIZE - position) {
+        if (position >= config.size() || count > config.size() - position) {
             return -Errno.EFAULT;
         }
         synchronized (function) {
@@ -88,6 +137,9 @@ final class VfioRegions {
                 done += size;
             }
         }
+        if (config.takeReset()) {
+            reset();
+        }
         return count;
     }
 
@@ -96,12 +148,16 @@ final class VfioRegions {
         return (int) Math.min(Long.lowestOneBit(at | most), Long.highestOneBit(left));
     }
 
-    private static long accessBar(MmioRegion bar, MemorySegment buffer, long position, boolean write) {
+    private long accessBar(int index, MmioRegion bar, MemorySegment buffer, long position, boolean write) {
         long count = Math.min(buffer.byteSize(), bar.size() - position);
         for (long done = 0; done < count; ) {
             long at = position + done;
             int size = chunk(at, count - done, Long.BYTES);
-            if (write) {
+            if (touchesVectors(index, at, size)) {
+                if (!write) {
+                    store(buffer, done, size, -1);
+                }
+            } else if (write) {
                 bar.write(at, size, load(buffer, done, size));
             } else {
                 store(buffer, done, size, bar.read(at, size));

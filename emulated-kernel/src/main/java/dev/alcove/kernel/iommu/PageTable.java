@@ -43,6 +43,8 @@ final class PageTable {
     private final int rootLevel;
     private final long pageSizes;
     private final Node root;
+    /** By level, the empty table that was freed last: who maps and unmaps in turn would make one each time. */
+    private final @Nullable Node[] spare;
     private long mappedBytes;
 
     PageTable(Allocator allocator, PageFormat format) {
@@ -51,6 +53,7 @@ final class PageTable {
         this.rootLevel = format.levels() - 1;
         this.pageSizes = format.pageSizes();
         this.root = new Node(rootLevel);
+        this.spare = new Node[rootLevel];
     }
 
     long mappedBytes() {
@@ -94,7 +97,9 @@ final class PageTable {
                     removeEmptyTables(root, rootLevel, iova);
                     return -Errno.ENOMEM;
                 }
-                child = new Node(level - 1);
+                Node freed = spare[level - 1];
+                child = freed != null ? freed : new Node(level - 1);
+                spare[level - 1] = null;
                 setChild(node, index, child);
                 node.used++;
             }
@@ -149,8 +154,7 @@ final class PageTable {
             } else if (child != null) {
                 boolean goOn = unmapIn(child, level - 1, start, from, to, removed);
                 if (child.used == 0) {
-                    setChild(node, index, null);
-                    node.used--;
+                    free(node, level, index, child);
                 }
                 if (!goOn) {
                     return false;
@@ -175,9 +179,14 @@ final class PageTable {
         }
         removeEmptyTables(child, level - 1, iova);
         if (child.used == 0) {
-            setChild(node, index, null);
-            node.used--;
+            free(node, level, index, child);
         }
+    }
+
+    private void free(Node node, int level, int index, Node empty) {
+        setChild(node, index, null);
+        node.used--;
+        spare[level - 1] = empty;
     }
 
     /** The address behind an IOVA (both of the smallest page) with its rights; 0 when nothing is mapped. */

@@ -12,17 +12,22 @@ import dev.alcove.sys.Errno;
 import dev.alcove.sys.Linux;
 import java.util.ArrayList;
 import java.util.List;
+import java.util.stream.IntStream;
 import org.jspecify.annotations.Nullable;
 
 /** The iommufd module of a kernel: opens /dev/iommu, and knows what is open. Thread safe. */
 public final class Iommufd implements Subsystem {
     private static final String PATH = "/dev/iommu";
+    /** 6.19 is followed by 7.0. */
+    private static final int NEWEST_MINOR = 19;
     private static final int DEFAULT_BATCH_LIMIT = 65536;
 
     /** Bytes that Linux needs for one element of a batch. */
     private static final int BATCH_ELEMENT = Long.BYTES + Integer.BYTES;
 
     private final KernelProfile profile;
+    /** The newest 6.x that the kernel is as new as. */
+    private final int newest;
     private final Allocator allocator;
     private final PhysicalMemory memory;
     private final Iommu iommu;
@@ -35,6 +40,7 @@ public final class Iommufd implements Subsystem {
     /** The module for one machine; adds /dev/iommu. */
     public Iommufd(KernelProfile profile, Allocator allocator, PhysicalMemory memory, Iommu iommu, Vfs vfs) {
         this.profile = profile;
+        this.newest = IntStream.rangeClosed(0, NEWEST_MINOR).filter(minor -> profile.atLeast(6, minor)).max().orElse(-1);
         this.allocator = allocator;
         this.memory = memory;
         this.iommu = iommu;
@@ -108,6 +114,11 @@ public final class Iommufd implements Subsystem {
     /** Pages that a map may look at in one step, at least one. */
     int batch(int most) {
         return Math.min(most, Integer.divideUnsigned(batchLimit, BATCH_ELEMENT));
+    }
+
+    /** Whether the kernel is at least 6.minor. */
+    boolean has(int minor) {
+        return minor <= newest;
     }
 
     /** The kernel's release. */

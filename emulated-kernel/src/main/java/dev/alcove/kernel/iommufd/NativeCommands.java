@@ -63,7 +63,7 @@ final class NativeCommands {
         Entry entry = number <= LAST ? ENTRIES[number - BASE] : context.module().addedCommand(number);
         if (entry == null
                 || request != (TYPE | number)
-                || !context.module().profile().atLeast(6, entry.minor())) {
+                || !context.module().has(entry.minor())) {
             return -Errno.ENOTTY;
         }
         int userSize = iommu_destroy.size(size);

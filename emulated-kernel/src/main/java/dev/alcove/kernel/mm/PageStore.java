@@ -780,7 +780,7 @@ public final class PageStore {
     private List<AddressSpace> mappers() {
         lock.lock();
         try {
-            return mappings.stream()
+            return mappings.isEmpty() ? List.of() : mappings.stream()
                     .map(Vma::mm)
                     .distinct()
                     .sorted(Comparator.comparingLong(AddressSpace::base))

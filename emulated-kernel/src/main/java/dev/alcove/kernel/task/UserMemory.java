@@ -28,16 +28,21 @@ public interface UserMemory {
      * @return 0, {@code -E2BIG} when a byte is not zero, {@code -EFAULT}
      */
     default int checkZeroed(long address, long length) {
-        byte[] zeroes = new byte[Linux.PAGE_SIZE];
+        if (length <= 0) {
+            return 0;
+        }
+        int longest = (int) Math.min(length, Linux.PAGE_SIZE);
+        MemorySegment zeroes = MemorySegment.ofArray(new byte[longest]);
+        MemorySegment buffer = MemorySegment.ofArray(new byte[longest]);
         for (long done = 0; done < length; ) {
             long at = address + done;
             long piece = Math.min(length - done, Linux.PAGE_SIZE - (at & Linux.PAGE_SIZE - 1));
-            MemorySegment bytes = MemorySegment.ofArray(new byte[(int) piece]);
+            MemorySegment bytes = buffer.asSlice(0, piece);
             int error = copyIn(at, bytes);
             if (error != 0) {
                 return error;
             }
-            if (bytes.mismatch(MemorySegment.ofArray(zeroes).asSlice(0, piece)) >= 0) {
+            if (bytes.mismatch(zeroes.asSlice(0, piece)) >= 0) {
                 return -Errno.E2BIG;
             }
             done += piece;

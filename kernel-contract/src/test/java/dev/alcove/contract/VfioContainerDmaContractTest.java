@@ -97,6 +97,22 @@ final class VfioContainerDmaContractTest {
         }
     }
 
+    @EveryKernel
+    void registersAreMappedForOtherDevicesAndNotCounted(KernelUnderTest kernel) {
+        try (ContainerUnderTest it = new ContainerUnderTest(kernel)) {
+            int device = it.openDevice(it.ready(TYPE1_V2));
+            long locked = ProcessStatus.pages(kernel, "VmLck");
+            long size = 1 << 20;
+            long bar = ok(it.sys.mmap(0, size, Linux.PROT_READ | Linux.PROT_WRITE, Linux.MAP_SHARED, device, 0));
+            ok(it.map(READ_WRITE, bar, size, IOVA));
+            assertEquals(locked, ProcessStatus.pages(kernel, "VmLck"));
+            assertEquals(size, it.unmap(0, IOVA, size));
+            write(it, device, EduUnderTest.CONFIG + EduUnderTest.COMMAND, 2, 0);
+            fails(Errno.EFAULT, it.map(READ_WRITE, bar, PAGE, IOVA));
+            ok(it.sys.munmap(bar, size));
+        }
+    }
+
     @EveryKernelWithoutIpcLock
     void theLimitOfLockedMemoryHolds(KernelUnderTest kernel) {
         try (ContainerUnderTest it = new ContainerUnderTest(kernel)) {

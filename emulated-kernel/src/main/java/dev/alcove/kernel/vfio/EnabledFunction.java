@@ -25,7 +25,7 @@ final class EnabledFunction {
         this.interrupts = new VfioInterrupts(function);
         VfioDmaBufs buffers = new VfioDmaBufs(device);
         this.dmaBufs = buffers;
-        this.regions = new VfioRegions(function, config, interrupts, on -> buffers.move(!on));
+        this.regions = new VfioRegions(function, config, interrupts, device.iommu(), on -> buffers.move(!on));
         this.ioeventfds = new VfioIoeventfds(function, config, regions, !device.profile().atLeast(6, 14));
         this.features = new VfioFeatures(device.profile().vfioDmaBuf() ? dmaBufs : null);
     }

@@ -8,6 +8,7 @@ import dev.alcove.kernel.iommu.IommuDomain;
 import dev.alcove.kernel.iommu.IommuGroup;
 import dev.alcove.kernel.iommu.PfnRuns;
 import dev.alcove.kernel.iommu.ReservedRegion;
+import dev.alcove.kernel.mm.DevicePage;
 import dev.alcove.kernel.task.Task;
 import dev.alcove.sys.Errno;
 import dev.alcove.sys.Linux;
@@ -253,9 +254,7 @@ final class Type1Iommu {
         int error = 0;
         long charged = 0;
         for (long index = 0; index < dma.pages() && error == 0; ) {
-            int count = (int) Math.min(BATCH, dma.pages() - index);
-            boolean write = (dma.rights & IommuDomain.WRITE) != 0;
-            count = dma.mm().pin(dma.address + (index << Linux.PAGE_SHIFT), count, write, frames, 0);
+            int count = pin(dma, index, (int) Math.min(BATCH, dma.pages() - index), frames);
             if (count < 0) {
                 error = count;
                 break;
@@ -263,8 +262,11 @@ final class Type1Iommu {
             for (int i = 0; i < count; i++) {
                 pinned.add(index + i, frames[i], 1);
             }
-            error = dma.charge(count);
-            charged += error == 0 ? count : 0;
+            // Registers are nobody's memory.
+            if (!MappedBar.isRegister(frames[0])) {
+                error = dma.charge(count);
+                charged += error == 0 ? count : 0;
+            }
             index += count;
         }
         int[] mapping = {error};
@@ -286,8 +288,20 @@ final class Type1Iommu {
         return mapping[0];
     }
 
+    /** Pins memory, or finds one page of a device's registers; how many, or a negated errno. */
+    private static int pin(Type1Dma dma, long index, int count, long[] frames) {
+        long address = dma.address + (index << Linux.PAGE_SHIFT);
+        int pinned = dma.mm().pin(address, count, (dma.rights & IommuDomain.WRITE) != 0, frames, 0);
+        DevicePage page = pinned == -Errno.EFAULT ? dma.mm().deviceAt(address) : null;
+        if (page == null || !(page.region() instanceof MappedBar bar)) {
+            return pinned;
+        }
+        frames[0] = bar.frame(page.offset());
+        return frames[0] < 0 ? pinned : 1;
+    }
+
     private static void unpin(Type1Dma dma, long pfn, long pages) {
-        for (long i = 0; i < pages; i++) {
+        for (long i = 0; i < pages && !MappedBar.isRegister(pfn); i++) {
             dma.mm().unpin(pfn + i);
         }
     }
@@ -298,8 +312,10 @@ final class Type1Iommu {
             PfnRuns removed = new PfnRuns();
             target.unmap(dma.iova, dma.size, (iova, address, length) -> removed.add(
                     iova >>> Linux.PAGE_SHIFT, address >>> Linux.PAGE_SHIFT, length >>> Linux.PAGE_SHIFT));
-            removed.forEach((index, pfn, pages) -> unpin(dma, pfn, pages));
-            dma.uncharge(removed.pages());
+            removed.forEach((index, pfn, pages) -> {
+                unpin(dma, pfn, pages);
+                dma.uncharge(MappedBar.isRegister(pfn) ? 0 : pages);
+            });
         }
     }
 

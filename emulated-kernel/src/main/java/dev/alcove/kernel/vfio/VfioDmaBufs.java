@@ -19,11 +19,6 @@ final class VfioDmaBufs {
     private static final int RANGE_SIZE = 16;
     private static final int MOST_RANGES = 1 << 16;
 
-    /** Frames of registers lie behind all memory: one such window for each function. */
-    private static final long FIRST_WINDOW = 1L << 38;
-
-    private static final int WINDOW_SHIFT = 20;
-
     private final VfioDevice device;
     private final CopyOnWriteArrayList<VfioDmaBuf> buffers = new CopyOnWriteArrayList<>();
 
@@ -76,7 +71,7 @@ final class VfioDmaBufs {
     }
 
     private long[] firstFrames(MemorySegment ranges) {
-        long window = FIRST_WINDOW + ((long) device.iommu().requesterId() << WINDOW_SHIFT);
+        long window = MappedBar.firstFrame(device.iommu());
         long[] frames = new long[(int) (ranges.byteSize() / RANGE_SIZE)];
         for (int i = 0; i < frames.length; i++) {
             frames[i] = window + (ranges.get(ValueLayout.JAVA_LONG_UNALIGNED, (long) i * RANGE_SIZE) >>> Linux.PAGE_SHIFT);

@@ -3,6 +3,7 @@ package dev.alcove.kernel.vfio;
 
 import dev.alcove.bindings.vfio.vfio;
 import dev.alcove.kernel.file.Mapping;
+import dev.alcove.kernel.iommu.IommuDevice;
 import dev.alcove.kernel.mm.MmioRegion;
 import dev.alcove.kernel.pci.MsixTable;
 import dev.alcove.kernel.pci.PciFunction;
@@ -20,6 +21,7 @@ final class VfioRegions {
     private final PciFunction function;
     private final VfioConfigSpace config;
     private final VfioInterrupts interrupts;
+    private final IommuDevice place;
     private final Consumer<Boolean> decoding;
 
     /** What a user reads and writes nothing of: the table of MSI-X, which is the kernel's. */
@@ -28,8 +30,12 @@ final class VfioRegions {
     private final long hiddenStart;
     private final long hiddenEnd;
 
-    /** @param decoding told when memory decoding stops, before it does, and when it goes on */
-    VfioRegions(PciFunction function, VfioConfigSpace config, VfioInterrupts interrupts, Consumer<Boolean> decoding) {
+    /**
+     * @param place the function's place in the IOMMU
+     * @param decoding told when memory decoding stops, before it does, and when it goes on
+     */
+    VfioRegions(PciFunction function, VfioConfigSpace config, VfioInterrupts interrupts, IommuDevice place, Consumer<Boolean> decoding) {
+        this.place = place;
         this.function = function;
         this.config = config;
         this.interrupts = interrupts;
@@ -185,7 +191,11 @@ final class VfioRegions {
         }
     }
 
-    /** mmap(2) of a BAR. */
+    /**
+     * mmap(2) of a BAR. Virtual processors and other devices reach its registers there. For the program itself every access
+     * is a SIGBUS, as on a real kernel while memory decoding is off: registers act when they are read, so that no memory can
+     * stand in for them.
+     */
     Mapping map(long offset, long length, int mapFlags) {
         long index = offset >>> VfioRequests.REGION_SHIFT;
         long position = offset & ((1L << VfioRequests.REGION_SHIFT) - 1);
@@ -199,6 +209,6 @@ final class VfioRegions {
                 || length > bar.size() - position) {
             return new Mapping.Refused(Errno.EINVAL);
         }
-        return new Mapping.Device(bar, position);
+        return new Mapping.Device(new MappedBar(bar, place, config), position);
     }
 }

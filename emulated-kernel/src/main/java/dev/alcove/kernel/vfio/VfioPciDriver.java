@@ -99,10 +99,7 @@ public final class VfioPciDriver implements Subsystem {
      * @param dmaBits how many address bits its DMA engine has; QEMU's default is 28
      */
     public synchronized EduDevice addEdu(PciAddress address, int dmaBits) {
-        IommuGroup group = address.bus() == 0
-                ? iommu.newGroup()
-                : bridged.computeIfAbsent(address.bus(), bus -> iommu.newGroup());
-        var device = group.addDevice(address.requesterId());
+        var device = groupAt(address).addDevice(address.requesterId());
         EduDevice edu = new EduDevice(device.dma(), dmaBits);
         bind(address, edu, device);
         functions.add(edu);
@@ -110,17 +107,22 @@ public final class VfioPciDriver implements Subsystem {
     }
 
     /**
-     * Plugs in an NVMe controller in an IOMMU group of its own; it becomes the next /dev/vfio/devices/vfioN.
+     * Plugs in an NVMe controller, in an IOMMU group as an edu device has it; it becomes the next /dev/vfio/devices/vfioN.
      *
      * @param storage the blocks of its namespace, which it closes; null for none
      */
     public synchronized NvmeController addNvme(PciAddress address, @Nullable NvmeStorage storage) {
-        IommuGroup group = iommu.newGroup();
-        var device = group.addDevice(address.requesterId());
+        var device = groupAt(address).addDevice(address.requesterId());
         NvmeController nvme = new NvmeController(device.dma(), storage, "alcove");
         bind(address, nvme, device);
         functions.add(nvme);
         return nvme;
+    }
+
+    private IommuGroup groupAt(PciAddress address) {
+        return address.bus() == 0
+                ? iommu.newGroup()
+                : bridged.computeIfAbsent(address.bus(), bus -> iommu.newGroup());
     }
 
     /** Transfers of all devices that never got on the bus, see {@link EduDevice#rejectedTransfers()}. */

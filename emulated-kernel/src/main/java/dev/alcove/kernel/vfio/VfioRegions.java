@@ -21,7 +21,7 @@ final class VfioRegions {
     private final PciFunction function;
     private final VfioConfigSpace config;
     private final VfioInterrupts interrupts;
-    private final IommuDevice place;
+    private final IommuDevice iommu;
     private final Consumer<Boolean> decoding;
 
     /** What a user reads and writes nothing of: the table of MSI-X, which is the kernel's. */
@@ -31,11 +31,11 @@ final class VfioRegions {
     private final long hiddenEnd;
 
     /**
-     * @param place the function's place in the IOMMU
+     * @param iommu the function's place in the IOMMU
      * @param decoding told when memory decoding stops, before it does, and when it goes on
      */
-    VfioRegions(PciFunction function, VfioConfigSpace config, VfioInterrupts interrupts, IommuDevice place, Consumer<Boolean> decoding) {
-        this.place = place;
+    VfioRegions(PciFunction function, VfioConfigSpace config, VfioInterrupts interrupts, IommuDevice iommu, Consumer<Boolean> decoding) {
+        this.iommu = iommu;
         this.function = function;
         this.config = config;
         this.interrupts = interrupts;
@@ -209,6 +209,6 @@ final class VfioRegions {
                 || length > bar.size() - position) {
             return new Mapping.Refused(Errno.EINVAL);
         }
-        return new Mapping.Device(new MappedBar(bar, place, config), position);
+        return new Mapping.Device(new MappedBar(bar, iommu, config), position);
     }
 }

@@ -9,7 +9,8 @@ import org.jspecify.annotations.Nullable;
 /**
  * The radix tree of a domain, with 512 entries in each table. A leaf is the address of its first byte and flags in the
  * bits below the smallest page: rights, whether it is dirty, and how many entries side by side (a power of two, all of
- * them the same but for the dirty flag) are one page. A table that becomes empty is freed. Not thread safe.
+ * them the same but for the dirty flag) are one page. A table is freed by an unmap that covers all of it, or by a large
+ * page that takes its place: what is mapped and unmapped again and again keeps its tables. Not thread safe.
  */
 final class PageTable {
     private static final int BITS = PageFormat.LEVEL_BITS;
@@ -108,8 +109,15 @@ final class PageTable {
         int index = index(iova, leafLevel);
         int end = index + (1 << span);
         for (int i = index; i < end; i++) {
-            if (node.leaves[i] != 0 || node.child(i) != null) {
+            Node child = node.child(i);
+            if (node.leaves[i] != 0 || (child != null && !mapsNothing(child))) {
                 return -Errno.EADDRINUSE;
+            }
+        }
+        for (int i = index; i < end && leafLevel > 0; i++) {
+            if (node.child(i) != null) {
+                setChild(node, i, null);
+                node.used--;
             }
         }
         for (int i = index; i < end; i++) {
@@ -153,12 +161,22 @@ final class PageTable {
                 index += (1 << span) - 1;
             } else if (child != null) {
                 boolean goOn = unmapIn(child, level - 1, start, from, to, removed);
-                if (child.used == 0) {
+                if (child.used == 0 && start >= from && start + (1L << shift) <= to) {
                     free(node, level, index, child);
                 }
                 if (!goOn) {
                     return false;
                 }
+            }
+        }
+        return true;
+    }
+
+    private static boolean mapsNothing(Node node) {
+        for (int index = 0; index < FANOUT && node.used > 0; index++) {
+            Node child = node.child(index);
+            if (node.leaves[index] != 0 || (child != null && !mapsNothing(child))) {
+                return false;
             }
         }
         return true;

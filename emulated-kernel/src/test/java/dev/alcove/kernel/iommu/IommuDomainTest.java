@@ -79,7 +79,7 @@ final class IommuDomainTest {
             failAt = charges + n;
             int answer = domain.map(GIB - 4096, 100 << 12, 3 << 12, READ_WRITE, true);
             if (answer == 0) {
-                assertTrue(n > 3, "tables of two halves are charged");
+                assertTrue(n > 2, "tables of two halves are charged");
                 break;
             }
             assertEquals(-Errno.ENOMEM, answer);
@@ -87,7 +87,14 @@ final class IommuDomainTest {
         }
         assertEquals(3 << 12, domain.unmap(GIB - 4096, 3 << 12, null));
         failAt = charges + 1;
-        assertEquals(-Errno.ENOMEM, domain.map(GIB, 0, 4096, READ_WRITE, true), "empty tables were freed");
+        assertEquals(0, domain.map(GIB, 0, 4096, READ_WRITE, true), "its tables are still there");
+        assertEquals(2 * 4096, domain.unmap(0, 4 * GIB, null));
+        assertEquals(-Errno.ENOMEM, domain.map(GIB, 0, 4096, READ_WRITE, true), "tables that were covered are gone");
+        failAt = -1;
+        assertEquals(0, domain.map(GIB, 0, 4096, READ_WRITE, true));
+        assertEquals(4096, domain.unmap(GIB, 4096, null));
+        assertEquals(0, domain.map(GIB, 0, 2 * MIB, READ_WRITE, true));
+        assertEquals(2 * MIB, domain.entrySize(GIB), "a large page takes the place of an empty table");
     }
 
     @Test

@@ -94,6 +94,7 @@ final class IommufdAccessContractTest {
     @EveryKernel
     void pinsAndDomainsShareTheirPages(KernelUnderTest kernel) {
         try (Rig rig = new Rig(kernel)) {
+            rig.test.needsMockDevices();
             long access = rig.access(PINS);
             ok(rig.test.pin(access, APERTURE + PAGE, 2 * PAGE, rig.memory + PAGE, WRITE));
             MockDevice device = rig.test.mock(rig.ioas);
@@ -113,6 +114,7 @@ final class IommufdAccessContractTest {
     @EveryKernel
     void anUnmapIsNotHeldUp(KernelUnderTest kernel) {
         try (Rig rig = new Rig(kernel)) {
+            rig.test.needsMockDevices();
             long one = rig.access(PINS);
             long two = rig.access(PINS);
             rig.test.mock(rig.ioas);
@@ -220,6 +222,7 @@ final class IommufdAccessContractTest {
     @EveryKernel
     void memoryThatItsProcessHasUnmapped(KernelUnderTest kernel) {
         try (Rig rig = new Rig(kernel)) {
+            rig.test.needsMockDevices();
             long access = rig.access(0);
             int file = rig.it.own(rig.sys.memfdCreate("gone", Linux.MFD_CLOEXEC));
             ok(rig.sys.ftruncate(file, 2 * PAGE));

@@ -78,6 +78,10 @@ final class IommufdClient implements AutoCloseable {
         this.user = new UserArena(sys, 1 << 20);
     }
 
+    Syscalls sys() {
+        return sys;
+    }
+
     MemorySegment struct(long size) {
         MemorySegment struct = arena.allocate(size, 8);
         iommu_destroy.size(struct, (int) size);

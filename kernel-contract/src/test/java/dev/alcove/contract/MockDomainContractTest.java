@@ -30,6 +30,7 @@ final class MockDomainContractTest {
         Rig(KernelUnderTest kernel) {
             it = new IommufdClient(kernel);
             test = new TestCommandClient(kernel, it);
+            test.needsMockDevices();
             ioas = ok(it.ioas());
         }
 

@@ -11,7 +11,9 @@ import org.jspecify.annotations.Nullable;
  */
 public final class Cpu {
     private static final int NO_EVENT = -1;
-    private static final int EXTERNAL = 0x100;
+    /** Added to the vector of an external interrupt in {@link #pendingEvent()}. */
+    public static final int EXTERNAL = 0x100;
+
     private static final int NMI = 2;
 
     private final Core core;
@@ -296,6 +298,31 @@ public final class Cpu {
     /** Whether an injected event waits for its delivery. */
     public boolean eventPending() {
         return event != NO_EVENT;
+    }
+
+    /** Vector of the event that waits for its delivery, an interrupt's with {@link #EXTERNAL} added; -1 for none. */
+    public int pendingEvent() {
+        return event;
+    }
+
+    /** Error code of {@link #pendingEvent()}, below zero for none. */
+    public int pendingErrorCode() {
+        return eventError;
+    }
+
+    /** Takes back an event that waits for its delivery. */
+    public void cancelEvent() {
+        event = NO_EVENT;
+    }
+
+    /** Whether the last instruction keeps interrupts back for one more ({@code sti}, {@code mov ss}). */
+    public boolean interruptShadow() {
+        return core.shadow;
+    }
+
+    /** Sets {@link #interruptShadow()}. */
+    public void setInterruptShadow(boolean shadow) {
+        core.shadow = shadow;
     }
 
     /**

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 package dev.alcove.kernel.kvm;
 
+import dev.alcove.bindings.kvm.kvm_xsave;
 import dev.alcove.kernel.KernelProfile;
 import dev.alcove.kernel.gmem.GuestMemfd;
 import org.jspecify.annotations.Nullable;
@@ -48,6 +49,12 @@ final class Capabilities {
                     231, 232 -> 1;
             // IOEVENTFD, IOEVENTFD_NO_LENGTH, IOEVENTFD_ANY_LENGTH, COALESCED_PIO, BINARY_STATS_FD
             case 36, 100, 122, 162, 203 -> 1;
+            // XSAVE, SREGS2
+            case 55, 200 -> 1;
+            case 39 -> VmClock.VALID_FLAGS;
+            case 56 -> CpuidTable.supported().hasXsave() ? 1 : 0;
+            case 74 -> SyncedRegisters.PARTS;
+            case 208 -> (int) kvm_xsave.sizeof();
             case 15 -> RunPage.COALESCED_PAGE;
             case DIRTY_LOG_RING, DIRTY_LOG_RING_ACQ_REL -> DirtyRing.MOST_BYTES;
             case 9 -> Runtime.getRuntime().availableProcessors();

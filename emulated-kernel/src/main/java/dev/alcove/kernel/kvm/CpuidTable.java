@@ -73,6 +73,28 @@ final class CpuidTable {
         return true;
     }
 
+    /** The CR4 bits that features of the table allow: UMIP, FSGSBASE, OSXSAVE, SMEP, SMAP. */
+    long cr4() {
+        int[] leaf = new int[4];
+        query(7, 0, leaf);
+        long bits = (leaf[2] >>> 2 & 1) << 11 | (leaf[1] & 1) << 16 | (leaf[1] >>> 7 & 1) << 20 | (leaf[1] >>> 20 & 1) << 21;
+        return bits | (hasXsave() ? 1 << 18 : 0);
+    }
+
+    /** Whether there is XSAVE. */
+    boolean hasXsave() {
+        int[] leaf = new int[4];
+        query(1, 0, leaf);
+        return (leaf[2] >>> 26 & 1) != 0;
+    }
+
+    /** The bits of XCR0 that the table allows. */
+    long xcr0() {
+        int[] leaf = new int[4];
+        query(0xd, 0, leaf);
+        return Integer.toUnsignedLong(leaf[0]) | (long) leaf[3] << 32;
+    }
+
     /** Answers CPUID: zeros for a leaf that is not in the table, as on AMD processors. */
     void query(int function, int index, int[] result) {
         for (Entry e : entries) {

@@ -47,6 +47,15 @@ final class Ioctl {
     static final int SET_REGS = 0x4090ae82;
     static final int GET_SREGS = 0x8138ae83;
     static final int SET_SREGS = 0x4138ae84;
+    static final int GET_SREGS2 = 0x8140aecc;
+    static final int SET_SREGS2 = 0x4140aecd;
+    static final int GET_XSAVE = 0x9000aea4;
+    static final int SET_XSAVE = 0x5000aea5;
+    static final int GET_XSAVE2 = 0x9000aecf;
+    static final int GET_XCRS = 0x8188aea6;
+    static final int SET_XCRS = 0x4188aea7;
+    static final int GET_CLOCK = 0x8030ae7c;
+    static final int SET_CLOCK = 0x4030ae7b;
     static final int TRANSLATE = 0xc018ae85;
     static final int INTERRUPT = 0x4004ae86;
     static final int GET_MSRS = 0xc008ae88;

@@ -250,6 +250,16 @@ final class Lapic {
         return initPending || sipiPending;
     }
 
+    /** Whether an INIT waits. */
+    synchronized boolean hasInit() {
+        return initPending;
+    }
+
+    /** Makes an INIT wait, or takes it back. */
+    synchronized void setInit(boolean waits) {
+        initPending = waits;
+    }
+
     synchronized boolean takeInit() {
         boolean was = initPending;
         initPending = false;

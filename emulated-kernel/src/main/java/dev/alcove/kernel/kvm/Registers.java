@@ -23,7 +23,17 @@ final class Registers {
     /** CR4 bits that the emulated processor knows: VME to OSXMMEXCPT, UMIP, FSGSBASE, SMEP, SMAP. */
     private static final long CR4_KNOWN = 0x7ff | 1 << 11 | 1 << 16 | 1 << 20 | 1 << 21;
 
+    /** CR4 bits that every vCPU may set, whatever its CPUID: VME to PCE, OSFXSR, OSXMMEXCPT. */
+    private static final long CR4_ALWAYS = 0x7ff;
+
     private Registers() {}
+
+    /** Whether these registers mean paging with page directory pointers. */
+    static boolean threeLevels(MemorySegment r) {
+        return (kvm_sregs.cr0(r) & CR0_PG) != 0
+                && (kvm_sregs.cr4(r) & CR4_PAE) != 0
+                && (kvm_sregs.efer(r) & EFER_LMA) == 0;
+    }
 
     static void get(CpuState s, MemorySegment r) {
         kvm_regs.rax(r, s.gpr[0]);
@@ -90,7 +100,7 @@ final class Registers {
     }
 
     /** Whether the kernel accepts these registers together ({@code kvm_is_valid_sregs}). */
-    static boolean valid(MemorySegment r) {
+    static boolean valid(MemorySegment r, CpuidTable cpuid) {
         long cr0 = kvm_sregs.cr0(r);
         long cr4 = kvm_sregs.cr4(r);
         long efer = kvm_sregs.efer(r);
@@ -103,7 +113,7 @@ final class Registers {
         } else if ((efer & EFER_LMA) != 0 || kvm_segment.l(kvm_sregs.cs(r)) != 0) {
             return false;
         }
-        return (cr4 & ~CR4_KNOWN) == 0
+        return (cr4 & ~(CR4_ALWAYS | (CR4_KNOWN & cpuid.cr4()))) == 0
                 && cr0 >>> 32 == 0
                 && !((cr0 & CR0_NW) != 0 && (cr0 & CR0_CD) == 0)
                 && !((cr0 & CR0_PG) != 0 && (cr0 & CR0_PE) == 0);

@@ -54,6 +54,7 @@ final class RunLoop {
                     vcpu.readyForInterrupt(),
                     cpu.state().cr8,
                     apic == null ? Lapic.DEFAULT_BASE | 0x900 : apic.base());
+            SyncedRegisters.store(vcpu, run);
             vcpu.detachSignals(signals, oldMask);
         }
     }
@@ -63,8 +64,9 @@ final class RunLoop {
         if (vcpu.mpState() == Vcpu.UNINITIALIZED) {
             return immediate ? -Errno.EINTR : awaitInit();
         }
-        if (run.wantsRegisters()) {
-            return -Errno.EINVAL;
+        int error = SyncedRegisters.load(vcpu, run);
+        if (error != 0) {
+            return error;
         }
         if (vcpu.lapic() == null) {
             if (run.cr8() >>> 4 != 0) {

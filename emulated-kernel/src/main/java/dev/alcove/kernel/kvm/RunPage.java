@@ -121,9 +121,23 @@ final class RunPage {
         return kvm_run.request_interrupt_window(run) != 0;
     }
 
-    /** Whether user space asks for register synchronisation, which is not offered. */
-    boolean wantsRegisters() {
-        return kvm_run.kvm_valid_regs(run) != 0 || kvm_run.kvm_dirty_regs(run) != 0;
+    /** The parts of {@link #registers()} that user space wants to have at each exit. */
+    long wantedRegisters() {
+        return kvm_run.kvm_valid_regs(run);
+    }
+
+    /** The parts of {@link #registers()} that user space has changed. */
+    long changedRegisters() {
+        return kvm_run.kvm_dirty_regs(run);
+    }
+
+    void setChangedRegisters(long parts) {
+        kvm_run.kvm_dirty_regs(run, parts);
+    }
+
+    /** {@code struct kvm_sync_regs}. */
+    MemorySegment registers() {
+        return run.asSlice(kvm_run.s$offset(), 2048);
     }
 
     long cr8() {

@@ -7,6 +7,7 @@ import dev.alcove.kernel.mm.Mm;
 import dev.alcove.kernel.mm.MmuNotifier;
 import dev.alcove.kernel.mm.PhysicalMemory;
 import dev.alcove.sys.Errno;
+import java.lang.foreign.MemorySegment;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Map;
@@ -93,6 +94,19 @@ final class StageTwo {
     long userAddress(long gpa, boolean write) {
         Memslot slot = slots.find(gpa >>> 12);
         return slot == null || (write && slot.readOnly()) ? -1 : slot.hva(gpa >>> 12) | (gpa & 4095);
+    }
+
+    /** Reads 8 bytes, aligned, for the kernel's own use; -1 where there is no memory. */
+    long read(long gpa) {
+        long address = userAddress(gpa, false);
+        long[] word = new long[1];
+        return address == -1 || mm.copyIn(address, MemorySegment.ofArray(word)) != 0 ? -1 : word[0];
+    }
+
+    /** Writes memory for the kernel's own use, within a page; false where there is none. */
+    boolean write(long gpa, int size, long value) {
+        long address = userAddress(gpa, true);
+        return address != -1 && mm.copyOut(address, MemorySegment.ofArray(new long[] {value}).asSlice(0, size)) == 0;
     }
 
     /** Notes a write that the kernel has made for the guest. */

@@ -3,7 +3,9 @@ package dev.alcove.kernel.kvm;
 
 import dev.alcove.cpu.Cpu;
 import dev.alcove.cpu.CpuState;
+import dev.alcove.cpu.FpuState;
 import dev.alcove.kernel.task.Signals;
+import java.lang.foreign.MemorySegment;
 import java.util.concurrent.locks.ReentrantLock;
 import org.jspecify.annotations.Nullable;
 
@@ -37,6 +39,7 @@ final class Vcpu implements Lapic.Owner {
 
     private final @Nullable Lapic lapic;
     private final Msrs msrs;
+    private final VcpuRegisters registers = new VcpuRegisters(this);
     private final VcpuStatistics statistics;
     private final Object wakeUp = new Object();
     private CpuidTable cpuid = CpuidTable.empty();
@@ -60,7 +63,8 @@ final class Vcpu implements Lapic.Owner {
     /** A vector from user space's PIC that waits for LINT0 (split irqchip), or -1. */
     private int externalInterrupt = -1;
 
-    private boolean queuedNmi;
+    /** NMIs that wait: two at most. */
+    private int queuedNmis;
 
     /** Calls of {@link #attend} before the processor shall leave; 0 to run freely. */
     private int steps;
@@ -105,6 +109,10 @@ final class Vcpu implements Lapic.Owner {
 
     Cpu cpu() {
         return cpu;
+    }
+
+    VcpuRegisters registers() {
+        return registers;
     }
 
     VcpuStatistics statistics() {
@@ -272,7 +280,7 @@ final class Vcpu implements Lapic.Owner {
         if (apic.hasInitOrSipi() || mpState == RUNNABLE) {
             return true;
         }
-        return mpState == HALTED && (queuedNmi || apic.hasNmi() || (cpu.interruptible() && nextInterrupt(apic) >= 0));
+        return mpState == HALTED && (queuedNmis > 0 || apic.hasNmi() || (cpu.interruptible() && nextInterrupt(apic) >= 0));
     }
 
     /** Serves INIT and startup messages ({@code kvm_apic_accept_events}). */
@@ -306,7 +314,12 @@ final class Vcpu implements Lapic.Owner {
         long tscOffset = s.tscOffset;
         int[] leaf = new int[4];
         cpuid.query(1, 0, leaf);
+        MemorySegment fpu = UserCopy.struct(FpuState.IMAGE_SIZE);
+        s.fpu.save(fpu);
+        long xcr0 = s.fpu.xcr0;
         s.reset();
+        s.fpu.load(fpu); // INIT leaves it alone
+        s.fpu.xcr0 = xcr0;
         s.cr0 = cr0;
         s.pat = pat;
         s.tscAux = tscAux;
@@ -337,12 +350,16 @@ final class Vcpu implements Lapic.Owner {
     }
 
     void queueNmi() {
-        queuedNmi = true;
+        setNmis(queuedNmis + 1);
     }
 
-    boolean nmiQueued() {
+    void setNmis(int count) {
+        queuedNmis = Math.min(count, 2);
+    }
+
+    int nmisQueued() {
         Lapic apic = lapic;
-        return queuedNmi || (apic != null && apic.hasNmi());
+        return Math.min(2, queuedNmis + (apic != null && apic.hasNmi() ? 1 : 0));
     }
 
     private int nextInterrupt(Lapic apic) {
@@ -382,11 +399,11 @@ final class Vcpu implements Lapic.Owner {
         if (signalPending() || (apic != null && apic.hasInitOrSipi()) || interruptWindowOpen()) {
             return false;
         }
-        if (queuedNmi || (apic != null && apic.takeNmi())) {
-            queuedNmi = false;
+        if (queuedNmis > 0 || (apic != null && apic.takeNmi())) {
+            queuedNmis = Math.max(0, queuedNmis - 1);
             statistics.count(Statistic.NMI_INJECTIONS);
             processor.injectNmi();
-            if (queuedInterrupt >= 0 || run.wantsInterruptWindow() || apic != null) {
+            if (queuedInterrupt >= 0 || queuedNmis > 0 || run.wantsInterruptWindow() || apic != null) {
                 processor.requestInterruptWindow();
             }
             return true;

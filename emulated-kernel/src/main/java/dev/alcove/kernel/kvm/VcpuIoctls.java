@@ -13,13 +13,18 @@ import dev.alcove.bindings.kvm.kvm_msrs;
 import dev.alcove.bindings.kvm.kvm_pre_fault_memory;
 import dev.alcove.bindings.kvm.kvm_regs;
 import dev.alcove.bindings.kvm.kvm_sregs;
+import dev.alcove.bindings.kvm.kvm_translation;
 import dev.alcove.bindings.kvm.kvm_vcpu_events;
+import dev.alcove.bindings.kvm.kvm_xcrs;
+import dev.alcove.bindings.kvm.kvm_xsave;
 import dev.alcove.kernel.task.Task;
 import dev.alcove.kernel.task.UserMemory;
 import dev.alcove.sys.Errno;
 import dev.alcove.sys.Linux;
 import java.lang.foreign.MemorySegment;
 import java.lang.foreign.ValueLayout;
+import java.util.function.Consumer;
+import java.util.function.ToIntFunction;
 
 /** The ioctls of a vCPU, KVM_RUN aside. Called with the vCPU's mutex held. */
 final class VcpuIoctls {
@@ -27,68 +32,41 @@ final class VcpuIoctls {
     private static final int MOST_MSRS = 256;
 
     private static final long SIGKILL_AND_STOP = 1L << 8 | 1L << 18;
-    private static final int EVENT_FLAGS = 0x1f;
-    private static final int EVENT_NMI_PENDING = 1;
-    private static final int EVENT_SIPI_VECTOR = 2;
-    private static final int EVENT_SHADOW = 4;
 
     private final Vcpu vcpu;
-
-    /** Held, but never used: the emulated processor has no floating point. */
-    private final MemorySegment fpu = UserCopy.struct(kvm_fpu.sizeof());
+    private final VcpuRegisters registers;
 
     VcpuIoctls(Vcpu vcpu) {
         this.vcpu = vcpu;
-        kvm_fpu.fcw(fpu, (short) 0x37f);
-        kvm_fpu.mxcsr(fpu, 0x1f80);
+        this.registers = vcpu.registers();
     }
 
     long serve(Task task, int request, long argument) {
         UserMemory user = task.memory();
         return switch (request) {
-            case Ioctl.GET_REGS -> {
-                MemorySegment s = UserCopy.struct(kvm_regs.sizeof());
-                Registers.get(vcpu.cpu().state(), s);
-                yield user.copyOut(argument, s);
-            }
-            case Ioctl.SET_REGS -> {
-                MemorySegment s = UserCopy.struct(kvm_regs.sizeof());
-                if (user.copyIn(argument, s) != 0) {
-                    yield -Errno.EFAULT;
-                }
-                Registers.set(vcpu.cpu().state(), s);
-                vcpu.stateChanged();
-                yield 0;
-            }
-            case Ioctl.GET_SREGS -> getSregs(user, argument);
-            case Ioctl.SET_SREGS -> setSregs(user, argument);
-            case Ioctl.GET_FPU -> user.copyOut(argument, fpu);
-            case Ioctl.SET_FPU -> user.copyIn(argument, fpu);
+            case Ioctl.GET_REGS -> get(user, argument, kvm_regs.sizeof(), registers::general);
+            case Ioctl.SET_REGS -> set(user, argument, kvm_regs.sizeof(), registers::setGeneral);
+            case Ioctl.GET_SREGS -> get(user, argument, kvm_sregs.sizeof(), registers::system);
+            case Ioctl.SET_SREGS -> set(user, argument, kvm_sregs.sizeof(), registers::setSystem);
+            case Ioctl.GET_SREGS2 -> get(user, argument, VcpuRegisters.SREGS2_SIZE, registers::system2);
+            case Ioctl.SET_SREGS2 -> set(user, argument, VcpuRegisters.SREGS2_SIZE, registers::setSystem2);
+            case Ioctl.GET_FPU -> get(user, argument, kvm_fpu.sizeof(), registers::fpu);
+            case Ioctl.SET_FPU -> set(user, argument, kvm_fpu.sizeof(), registers::setFpu);
+            case Ioctl.GET_XSAVE, Ioctl.GET_XSAVE2 -> get(user, argument, kvm_xsave.sizeof(), registers::xsave);
+            case Ioctl.SET_XSAVE -> set(user, argument, kvm_xsave.sizeof(), registers::setXsave);
+            case Ioctl.GET_XCRS -> get(user, argument, kvm_xcrs.sizeof(), registers::xcrs);
+            case Ioctl.SET_XCRS -> set(user, argument, kvm_xcrs.sizeof(), registers::setXcrs);
+            case Ioctl.TRANSLATE -> translate(user, argument);
             case Ioctl.GET_MSRS -> msrs(user, argument, false);
             case Ioctl.SET_MSRS -> msrs(user, argument, true);
             case Ioctl.GET_CPUID2 -> getCpuid(user, argument);
             case Ioctl.SET_CPUID2 -> setCpuid(user, argument);
             case Ioctl.GET_MP_STATE -> getMpState(user, argument);
             case Ioctl.SET_MP_STATE -> setMpState(user, argument);
-            case Ioctl.GET_VCPU_EVENTS -> getEvents(user, argument);
-            case Ioctl.SET_VCPU_EVENTS -> setEvents(user, argument);
-            case Ioctl.GET_DEBUGREGS -> {
-                MemorySegment s = UserCopy.struct(kvm_debugregs.sizeof());
-                Registers.getDebug(vcpu.cpu().state(), s);
-                yield user.copyOut(argument, s);
-            }
-            case Ioctl.SET_DEBUGREGS -> {
-                MemorySegment s = UserCopy.struct(kvm_debugregs.sizeof());
-                if (user.copyIn(argument, s) != 0) {
-                    yield -Errno.EFAULT;
-                }
-                if (!Registers.validDebug(s)) {
-                    yield -Errno.EINVAL;
-                }
-                Registers.setDebug(vcpu.cpu().state(), s);
-                vcpu.stateChanged();
-                yield 0;
-            }
+            case Ioctl.GET_VCPU_EVENTS -> get(user, argument, kvm_vcpu_events.sizeof(), s -> VcpuEvents.get(vcpu, s));
+            case Ioctl.SET_VCPU_EVENTS -> set(user, argument, kvm_vcpu_events.sizeof(), s -> VcpuEvents.set(vcpu, s));
+            case Ioctl.GET_DEBUGREGS -> get(user, argument, kvm_debugregs.sizeof(), registers::debug);
+            case Ioctl.SET_DEBUGREGS -> set(user, argument, kvm_debugregs.sizeof(), registers::setDebug);
             case Ioctl.GET_LAPIC, Ioctl.SET_LAPIC -> lapic(user, request, argument);
             case Ioctl.INTERRUPT -> interrupt(user, argument);
             case Ioctl.NMI -> {
@@ -106,36 +84,29 @@ final class VcpuIoctls {
         };
     }
 
-    private long getSregs(UserMemory user, long argument) {
-        MemorySegment s = UserCopy.struct(kvm_sregs.sizeof());
-        Lapic apic = vcpu.lapic();
-        Registers.getSystem(vcpu.cpu().state(), apic == null ? Lapic.DEFAULT_BASE | 0x900 : apic.base(), s);
-        int vector = vcpu.queuedInterrupt();
-        if (vector >= 0) {
-            kvm_sregs.interrupt_bitmap(s, vector >>> 6, 1L << vector);
-        }
+    private static long get(UserMemory user, long argument, long size, Consumer<MemorySegment> fill) {
+        MemorySegment s = UserCopy.struct(size);
+        fill.accept(s);
         return user.copyOut(argument, s);
     }
 
-    private long setSregs(UserMemory user, long argument) {
-        MemorySegment s = UserCopy.struct(kvm_sregs.sizeof());
+    private static long set(UserMemory user, long argument, long size, ToIntFunction<MemorySegment> take) {
+        MemorySegment s = UserCopy.struct(size);
+        return user.copyIn(argument, s) != 0 ? -Errno.EFAULT : take.applyAsInt(s);
+    }
+
+    private long translate(UserMemory user, long argument) {
+        MemorySegment s = UserCopy.struct(kvm_translation.sizeof());
         if (user.copyIn(argument, s) != 0) {
             return -Errno.EFAULT;
         }
-        Lapic apic = vcpu.lapic();
-        if (!Registers.valid(s) || (apic != null && !apic.setBase(kvm_sregs.apic_base(s), true))) {
-            return -Errno.EINVAL;
-        }
-        Registers.setSystem(vcpu.cpu().state(), s);
-        vcpu.tprToApic();
-        for (int i = 255; i >= 0; i--) {
-            if ((kvm_sregs.interrupt_bitmap(s, i >>> 6) >>> i & 1) != 0) {
-                vcpu.queueInterrupt(i);
-                break;
-            }
-        }
-        vcpu.stateChanged();
-        return 0;
+        GuestWalk walk = new GuestWalk(vcpu.vm().stageTwo(), vcpu.cpu().state());
+        long gpa = walk.translate(kvm_translation.linear_address(s));
+        kvm_translation.physical_address(s, gpa);
+        kvm_translation.valid(s, (byte) (gpa == GuestWalk.NONE ? 0 : 1));
+        kvm_translation.writeable(s, (byte) 1);
+        kvm_translation.usermode(s, (byte) 0);
+        return user.copyOut(argument, s);
     }
 
     private long msrs(UserMemory user, long argument, boolean set) {
@@ -233,48 +204,6 @@ final class VcpuIoctls {
             vcpu.setMpState(Vcpu.INIT_RECEIVED);
         } else {
             vcpu.setMpState(state);
-        }
-        return 0;
-    }
-
-    private long getEvents(UserMemory user, long argument) {
-        MemorySegment s = UserCopy.struct(kvm_vcpu_events.sizeof());
-        int vector = vcpu.queuedInterrupt();
-        MemorySegment interrupt = kvm_vcpu_events.interrupt(s);
-        kvm_vcpu_events.interrupt.injected(interrupt, (byte) (vector >= 0 ? 1 : 0));
-        kvm_vcpu_events.interrupt.nr(interrupt, (byte) Math.max(vector, 0));
-        kvm_vcpu_events.nmi.pending(kvm_vcpu_events.nmi(s), (byte) (vcpu.nmiQueued() ? 1 : 0));
-        kvm_vcpu_events.flags(s, EVENT_NMI_PENDING | EVENT_SHADOW);
-        return user.copyOut(argument, s);
-    }
-
-    private long setEvents(UserMemory user, long argument) {
-        MemorySegment s = UserCopy.struct(kvm_vcpu_events.sizeof());
-        if (user.copyIn(argument, s) != 0) {
-            return -Errno.EFAULT;
-        }
-        int flags = kvm_vcpu_events.flags(s);
-        MemorySegment exception = kvm_vcpu_events.exception(s);
-        int number = kvm_vcpu_events.exception.nr(exception) & 0xff;
-        boolean injected = kvm_vcpu_events.exception.injected(exception) != 0;
-        if ((flags & ~EVENT_FLAGS) != 0 || (injected && (number > 31 || number == 2))) {
-            return -Errno.EINVAL;
-        }
-        if (injected) {
-            boolean hasCode = kvm_vcpu_events.exception.has_error_code(exception) != 0;
-            vcpu.cpu().injectException(number, hasCode ? kvm_vcpu_events.exception.error_code(exception) : -1);
-        }
-        MemorySegment interrupt = kvm_vcpu_events.interrupt(s);
-        vcpu.queueInterrupt(
-                kvm_vcpu_events.interrupt.injected(interrupt) != 0
-                        ? kvm_vcpu_events.interrupt.nr(interrupt) & 0xff
-                        : -1);
-        if ((flags & EVENT_NMI_PENDING) != 0 && kvm_vcpu_events.nmi.pending(kvm_vcpu_events.nmi(s)) != 0) {
-            vcpu.queueNmi();
-        }
-        Lapic apic = vcpu.lapic();
-        if ((flags & EVENT_SIPI_VECTOR) != 0 && apic != null) {
-            apic.setSipiVector(kvm_vcpu_events.sipi_vector(s));
         }
         return 0;
     }

@@ -41,6 +41,7 @@ final class Vm implements GmemOwner {
     private final Irqchip irqchip = new Irqchip();
     private final IoBus mmioBus = new IoBus();
     private final IoBus portBus = new IoBus();
+    private final VmClock clock = new VmClock(this);
     private final IoEventFds ioEventFds = new IoEventFds(this);
     private final CoalescedWrites coalesced = new CoalescedWrites(this);
     private final VmStatistics statistics;
@@ -159,6 +160,10 @@ final class Vm implements GmemOwner {
     /** The devices in the kernel that the guest reaches by port accesses. */
     IoBus portBus() {
         return portBus;
+    }
+
+    VmClock clock() {
+        return clock;
     }
 
     IoEventFds ioEventFds() {

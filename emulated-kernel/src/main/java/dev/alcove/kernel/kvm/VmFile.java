@@ -69,6 +69,8 @@ final class VmFile extends OpenFile {
             case Ioctl.SET_GSI_ROUTING -> setRouting(task, argument);
             case Ioctl.SIGNAL_MSI -> signalMsi(task, argument);
             case Ioctl.IRQFD -> irqFd(task, argument);
+            case Ioctl.GET_CLOCK -> vm.clock().get(task, argument);
+            case Ioctl.SET_CLOCK -> vm.clock().set(task, argument);
             case Ioctl.IOEVENTFD -> ioEventFd(task, argument);
             case Ioctl.REGISTER_COALESCED_MMIO -> vm.coalesced().serve(task, argument, true);
             case Ioctl.UNREGISTER_COALESCED_MMIO -> vm.coalesced().serve(task, argument, false);

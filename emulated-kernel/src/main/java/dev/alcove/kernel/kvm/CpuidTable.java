@@ -77,7 +77,7 @@ final class CpuidTable {
     long cr4() {
         int[] leaf = new int[4];
         query(7, 0, leaf);
-        long bits = (leaf[2] >>> 2 & 1) << 11 | (leaf[1] & 1) << 16 | (leaf[1] >>> 7 & 1) << 20 | (leaf[1] >>> 20 & 1) << 21;
+        int bits = (leaf[2] >>> 2 & 1) << 11 | (leaf[1] & 1) << 16 | (leaf[1] >>> 7 & 1) << 20 | (leaf[1] >>> 20 & 1) << 21;
         return bits | (hasXsave() ? 1 << 18 : 0);
     }
 

@@ -24,7 +24,7 @@ final class Msrs {
     /** What KVM_GET_MSR_INDEX_LIST names. */
     private static final int[] LIST = {
         0x174, 0x175, 0x176, 0xc0000081, 0xc0000083, 0xc0000082, 0xc0000084, 0xc0000102, 0xc0000103, TSC, 0x277,
-        EFER, 0xc0000100, 0xc0000101, APIC_BASE, TSC_DEADLINE, MISC_ENABLE, 0x2ff, 0x179, 0x17a,
+        EFER, 0xc0000100, 0xc0000101, APIC_BASE, TSC_DEADLINE, MISC_ENABLE, 0x2ff, 0x17a,
     };
 
     private final CpuState state;

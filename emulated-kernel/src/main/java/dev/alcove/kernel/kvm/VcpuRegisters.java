@@ -202,7 +202,7 @@ final class VcpuRegisters {
             MemorySegment xcr = kvm_xcrs.xcrs(s, i);
             if (kvm_xcr.xcr(xcr) == XCR0) {
                 long value = kvm_xcr.value(xcr);
-                long valid = vcpu.cpuid().xcr0() & KNOWN_COMPONENTS | FpuState.X87;
+                long valid = (vcpu.cpuid().xcr0() & KNOWN_COMPONENTS) | FpuState.X87;
                 if ((value & ~valid) != 0 || (value & FpuState.X87) == 0) {
                     return -Errno.EINVAL;
                 }

@@ -4,7 +4,6 @@ package dev.alcove.contract;
 import dev.alcove.bindings.kvm.kvm;
 import dev.alcove.bindings.kvm.kvm_clock_data;
 import dev.alcove.bindings.kvm.kvm_fpu;
-import dev.alcove.bindings.kvm.kvm_regs;
 import dev.alcove.bindings.kvm.kvm_sregs;
 import dev.alcove.bindings.kvm.kvm_translation;
 import dev.alcove.bindings.kvm.kvm_vcpu_events;

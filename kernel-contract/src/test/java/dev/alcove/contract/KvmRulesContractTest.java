@@ -137,15 +137,15 @@ final class KvmRulesContractTest {
             s.set(ValueLayout.JAVA_LONG, 16, PAGE);
             for (int i = 0; i < count; i++) {
                 s.set(ValueLayout.JAVA_INT, 0, 100 + i);
-                s.set(ValueLayout.JAVA_LONG, 8, DEVICE + 2 * i * PAGE);
-                s.set(ValueLayout.JAVA_LONG, 24, page.address() + i % 4 * PAGE);
+                s.set(ValueLayout.JAVA_LONG, 8, DEVICE + 2L * i * PAGE);
+                s.set(ValueLayout.JAVA_LONG, 24, page.address() + (i % 4) * PAGE);
                 ok(g.m.sys.ioctl(g.m.fd, (int) kvm.KVM_SET_USER_MEMORY_REGION(), s));
             }
             for (int i : new int[] {0, 1, 1999, count - 1}) {
-                g.store(DEVICE + 2 * i * PAGE + 16, i + 7);
-                assertEquals(i + 7, page.get(ValueLayout.JAVA_LONG, i % 4 * PAGE + 16));
+                g.store(DEVICE + 2L * i * PAGE + 16, i + 7);
+                assertEquals(i + 7, page.get(ValueLayout.JAVA_LONG, (i % 4) * PAGE + 16));
             }
-            g.start(KvmGuest.LOAD, DEVICE + 1999 * 2 * PAGE + PAGE, 0);
+            g.start(KvmGuest.LOAD, DEVICE + 3999 * PAGE, 0);
             g.v.runTo(KvmVcpu.MMIO);
         }
     }

@@ -27,6 +27,11 @@ enum KvmCall {
     CHECK_EXTENSION("@file capability"),
     WILD_IOCTL("@file request user"),
     GUEST("@vcpu code gpa value from"),
+    IOEVENTFD("@vm address length flags data @file"),
+    EVENT_COUNT(""),
+    COALESCE("@vm add address size pio"),
+    RING("@vcpu"),
+    RESET_RINGS("@vm"),
     MAP("page length protection flags @file offset"),
     UNMAP("page count"),
     ADVISE("page count advice"),
@@ -60,7 +65,7 @@ enum KvmCall {
     }
 
     List<String> operands() {
-        return List.of(operands.split(" ", -1));
+        return operands.isEmpty() ? List.of() : List.of(operands.split(" ", -1));
     }
 
     /** @throws BadInputException when there is no such op */

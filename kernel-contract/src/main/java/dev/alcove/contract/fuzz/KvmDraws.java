@@ -222,19 +222,21 @@ final class KvmDraws implements Supplier<Op> {
     Op enableCap() {
         return draw.oneIn(2)
                 ? KvmCall.ENABLE_CAP.op(vm(), 168, draw.below(6), draw.oneIn(6) ? 1 : 0)
+                : draw.oneIn(3)
+                ? KvmCall.ENABLE_CAP.op(vm(), draw.of(192, 223, 225), draw.of(0, 1, 2048, 4096, 12288, 1 << 20, 1 << 21), draw.below(2))
                 : KvmCall.ENABLE_CAP.op(vm(), draw.of(9999, 231, 232, 233, 234, 236, 244), draw.below(3), 0);
     }
 
     Op checkExtension() {
         return KvmCall.CHECK_EXTENSION.op(
                 draw.oneIn(2) ? vm() : KvmSession.SYSTEM,
-                draw.of(-1, 3, 10, 16, 81, 118, 166, 168, 231, 232, 233, 234, 235, 236, 244, 9999));
+                draw.of(-1, 3, 10, 15, 16, 36, 55, 74, 81, 118, 162, 192, 200, 203, 223, 225, 166, 168, 231, 232, 233, 234, 235, 236, 244, 9999));
     }
 
     /** Good requests with pointers into nowhere, and requests that do not exist. */
     Op wildIoctl() {
         long request = draw.of(
-                0x4020ae46, 0x40a0ae49, 0x4010ae42, 0xc018aec0L, 0xc040aed4L, 0x4020aed2, 0xc040aed5L, 0x4068aea3, 0, 0xaeff, 0x5401, 0xae99);
+                0x4020ae46, 0x40a0ae49, 0x4010ae42, 0xc018aec0L, 0xc040aed4L, 0x4020aed2, 0xc040aed5L, 0x4068aea3, 0x4040ae79, 0x4010ae67, 0x4010ae68, 0x4030ae7b, 0, 0xaeff, 0x5401, 0xae99);
         return KvmCall.WILD_IOCTL.op(file(), request, -1 - draw.below(UserPages.WILD_ADDRESSES));
     }
 
@@ -246,6 +248,36 @@ final class KvmDraws implements Supplier<Op> {
         long within = across ? draw.of(0xffd, 0xffe, 0xfff, 1, 3) : draw.of(0, 0, 0, 4, 8, 0x7fc, 0xff8, 0xffc);
         long from = draw.below(44) * PAGE + draw.of(0, 4, 0xff8);
         return KvmCall.GUEST.op(vcpu(), code, gpa + within, draw.below(1L << 32), from);
+    }
+
+    /** A length of zero is left out: on some processors such a one takes reads as well. */
+    Op ioEventFd() {
+        long length = draw.oneIn(20) ? draw.of(3, 5, 16, -1) : draw.of(1, 2, 4, 4, 8);
+        long flags = draw.oneIn(20) ? draw.of(8, 32, 64) : draw.of(0, 0, 0, 1, 2, 4, 4, 5);
+        long address = draw.oneIn(20) ? draw.of(-1, -4, Long.MIN_VALUE) : device();
+        long file = draw.oneIn(20) ? file() : KvmSession.EVENT;
+        return KvmCall.IOEVENTFD.op(vm(), address, length, flags, draw.below(3), file);
+    }
+
+    private long device() {
+        return draw.below(44) * PAGE + draw.of(0, 0, 4, 8);
+    }
+
+    Op eventCount() {
+        return KvmCall.EVENT_COUNT.op();
+    }
+
+    Op coalesce() {
+        long size = draw.oneIn(10) ? draw.of(0, 1, -1, 1L << 31) : draw.of(4, 8, 64, PAGE, 2 * PAGE);
+        return KvmCall.COALESCE.op(vm(), draw.oneIn(3) ? 0 : 1, device(), size, draw.oneIn(10) ? draw.of(1, 2, -1) : 0);
+    }
+
+    Op ring() {
+        return KvmCall.RING.op(KvmSession.VCPU + draw.below(3));
+    }
+
+    Op resetRings() {
+        return KvmCall.RESET_RINGS.op(vm());
     }
 
     Op map() {

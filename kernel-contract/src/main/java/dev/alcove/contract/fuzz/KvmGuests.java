@@ -19,6 +19,7 @@ import java.lang.foreign.MemorySegment;
 import java.lang.foreign.ValueLayout;
 import java.util.Map;
 import java.util.TreeMap;
+import org.jspecify.annotations.Nullable;
 
 /**
  * The vCPUs of a run: each executes one instruction of {@link GuestCode} and halts. Their code is in a slot of its own,
@@ -122,6 +123,11 @@ final class KvmGuests {
         kvm_segment.db(segment, (byte) 1);
         kvm_segment.l(segment, (byte) 0);
         kvm_segment.unusable(segment, (byte) 0);
+    }
+
+    /** The pages that a vCPU shares, or null when there is no such vCPU. */
+    @Nullable MemorySegment pages(long symbol) {
+        return runs.get(symbol);
     }
 
     /** Runs one instruction to the halt behind it, through all exits on the way. */

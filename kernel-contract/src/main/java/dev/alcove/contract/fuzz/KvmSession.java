@@ -39,6 +39,7 @@ final class KvmSession implements Session {
     private final UserPages user;
     private final KvmSlots slots;
     private final KvmGuests guests;
+    private final KvmDevices devices;
     private final FileCalls fileCalls;
     private final Arena arena = Arena.ofConfined();
 
@@ -64,6 +65,7 @@ final class KvmSession implements Session {
         user = new UserPages(syscalls, PAGES);
         slots = new KvmSlots(syscalls, files, user, arena);
         guests = new KvmGuests(syscalls, files, arena);
+        devices = new KvmDevices(syscalls, files, slots);
         fileCalls = new FileCalls(syscalls, files, arena);
     }
 
@@ -89,6 +91,12 @@ final class KvmSession implements Session {
             case CLEAR_DIRTY_LOG -> slots.clearDirtyLog(op);
             case PRE_FAULT -> guests.preFault(op);
             case GUEST -> guests.run(op);
+            case IOEVENTFD -> devices.ioEventFd(op);
+            case EVENT_COUNT -> devices.eventCount();
+            case COALESCE -> devices.coalesce(op);
+            case RING -> KvmDevices.ring(guests.pages(op.operand(0)));
+            case RESET_RINGS -> Answer.of(
+                    syscalls.ioctl(files.get(op.operand(0)), kvm.KVM_RESET_DIRTY_RINGS(), 0L));
             case ENABLE_CAP -> enableCap(op);
             case CHECK_EXTENSION -> Answer.of(
                     syscalls.ioctl(files.get(op.operand(0)), kvm.KVM_CHECK_EXTENSION(), op.operand(1)));

@@ -165,6 +165,11 @@ public final class Vcpu extends KernelFile {
         }
     }
 
+    /** KVM_GET_STATS_FD of this vCPU. */
+    public KvmStats stats() {
+        return KvmStats.open(syscalls, fd(), "vCPU " + id);
+    }
+
     /** Unmaps the shared page and closes the descriptor; a second call does nothing. */
     @Override
     public void close() {

@@ -2,8 +2,10 @@
 package dev.alcove.kvm;
 
 import dev.alcove.bindings.kvm.kvm;
+import dev.alcove.bindings.kvm.kvm_coalesced_mmio_zone;
 import dev.alcove.bindings.kvm.kvm_create_guest_memfd;
 import dev.alcove.bindings.kvm.kvm_enable_cap;
+import dev.alcove.bindings.kvm.kvm_ioeventfd;
 import dev.alcove.bindings.kvm.kvm_irq_level;
 import dev.alcove.bindings.kvm.kvm_irq_routing;
 import dev.alcove.bindings.kvm.kvm_irq_routing_entry;
@@ -237,6 +239,69 @@ public final class Vm extends KernelFile {
             int answer = syscalls.ioctl(fd(), (int) kvm.KVM_IRQFD(), struct);
             check(answer, "KVM_IRQFD", "eventfd " + eventfd + " gsi " + gsi + (deassign ? " off" : ""));
         }
+    }
+
+    /**
+     * KVM_IOEVENTFD: a write of the guest signals the eventfd, and does not leave the guest.
+     *
+     * @param address guest physical, or a port
+     * @param length 1, 2, 4 or 8 bytes; 0 for writes of any length
+     * @param flags KVM_IOEVENTFD_FLAG_*: DATAMATCH, PIO, DEASSIGN
+     * @param data what the write must be, with DATAMATCH
+     * @throws SyscallException EINVAL a bad length or flag, or not an eventfd; EBADF; EEXIST there is one that such a
+     *     write would signal too; ENOENT there is none to deassign
+     */
+    public void ioeventfd(int eventfd, long address, int length, int flags, long data) {
+        try (Arena arena = Arena.ofConfined()) {
+            MemorySegment struct = kvm_ioeventfd.allocate(arena);
+            kvm_ioeventfd.fd(struct, eventfd);
+            kvm_ioeventfd.addr(struct, address);
+            kvm_ioeventfd.len(struct, length);
+            kvm_ioeventfd.flags(struct, flags);
+            kvm_ioeventfd.datamatch(struct, data);
+            int answer = syscalls.ioctl(fd(), (int) kvm.KVM_IOEVENTFD(), struct);
+            check(answer, "KVM_IOEVENTFD", "eventfd " + eventfd + " at 0x" + Long.toHexString(address));
+        }
+    }
+
+    /**
+     * KVM_REGISTER_COALESCED_MMIO: writes to a range wait in the ring that all vCPUs' mappings have.
+     *
+     * @param address guest physical, or a port
+     * @throws SyscallException ENOSPC there are 1000 already
+     */
+    public void registerCoalesced(long address, int size, boolean port) {
+        coalesced(kvm.KVM_REGISTER_COALESCED_MMIO(), "KVM_REGISTER_COALESCED_MMIO", address, size, port);
+    }
+
+    /** KVM_UNREGISTER_COALESCED_MMIO: ends it for all registered ranges that hold this one. */
+    public void unregisterCoalesced(long address, int size, boolean port) {
+        coalesced(kvm.KVM_UNREGISTER_COALESCED_MMIO(), "KVM_UNREGISTER_COALESCED_MMIO", address, size, port);
+    }
+
+    private void coalesced(long request, String name, long address, int size, boolean port) {
+        try (Arena arena = Arena.ofConfined()) {
+            MemorySegment struct = kvm_coalesced_mmio_zone.allocate(arena);
+            kvm_coalesced_mmio_zone.addr(struct, address);
+            kvm_coalesced_mmio_zone.size(struct, size);
+            kvm_coalesced_mmio_zone.pio(struct, port ? 1 : 0);
+            check(syscalls.ioctl(fd(), (int) request, struct), name, "0x" + Long.toHexString(address));
+        }
+    }
+
+    /**
+     * KVM_RESET_DIRTY_RINGS: takes the collected entries out of all vCPUs' rings.
+     *
+     * @return how many
+     * @throws SyscallException EINVAL without KVM_CAP_DIRTY_LOG_RING
+     */
+    public int resetDirtyRings() {
+        return check(syscalls.ioctl(fd(), kvm.KVM_RESET_DIRTY_RINGS(), 0), "KVM_RESET_DIRTY_RINGS", "VM");
+    }
+
+    /** KVM_GET_STATS_FD of this VM. */
+    public KvmStats stats() {
+        return KvmStats.open(syscalls, fd(), "VM");
     }
 
     /** KVM_SET_GSI_ROUTING: replaces the whole table. EINVAL without an interrupt controller in the kernel. */

@@ -32,6 +32,10 @@ final class Lapic {
     static final int IRR = 0x20;
     static final int ESR = 0x28;
     static final int ICR = 0x30;
+
+    /** Bits 13, 16, 17 and 20 to 31, which an x2APIC does not have. */
+    private static final int ICR_RESERVED = 0xfff32000;
+
     static final int ICR2 = 0x31;
     static final int LVT_TIMER = 0x32;
     static final int LVT_LINT0 = 0x35;
@@ -401,6 +405,9 @@ final class Lapic {
                 case ESR -> registers[ESR] = 0;
                 case ICR2 -> registers[ICR2] = v & 0xff000000;
                 case ICR -> {
+                    if (x2apic() && (v & ICR_RESERVED) != 0) {
+                        return false;
+                    }
                     registers[ICR] = v & ~(1 << 12);
                     int destination = registers[ICR2] >>> 24;
                     if (x2apic()) {

@@ -113,13 +113,13 @@ final class MockPasidContractTest {
     }
 
     @EveryKernel
-    void aDeviceWithoutPasidsTakesAnyOnThePageTableForThem(KernelUnderTest kernel) {
+    void aMockDeviceWithoutPasidsTakesNone(KernelUnderTest kernel) {
         try (MockIommuClient mock = new MockIommuClient(kernel)) {
             Setup setup = Setup.of(mock);
             Device none = mock.device(0, setup.plain);
-            ok(mock.attachPasid(none, LAST + 1, setup.second));
-            ok(mock.isAttached(none, LAST + 1, setup.second));
-            ok(mock.detachPasid(none, LAST + 1));
+            fails(Errno.EINVAL, mock.attachPasid(none, 1, setup.second));
+            ok(mock.isAttached(none, 1, 0));
+            ok(mock.detachPasid(none, 1));
         }
     }
 

@@ -76,4 +76,9 @@ public interface IommuDriver {
      * @param code {@code IOMMU_PAGE_RESP_}: 0 it has what it asked for, 1 it shall not have it
      */
     default void respond(IommuDevice device, int pasid, int group, int code) {}
+
+    /** How many PASIDs the device has, the one for DMA without any included; 0 when it knows nothing of them. */
+    default int maxPasids(IommuDevice device) {
+        return pasidBits(device) == 0 ? 0 : 1 << pasidBits(device);
+    }
 }

@@ -141,7 +141,8 @@ public final class IommuGroup {
     }
 
     /**
-     * Puts the DMA that the group's devices make with a PASID behind another domain; devices without PASIDs are left out.
+     * Puts the DMA that the group's devices make with a PASID behind another domain; devices that know no PASIDs are
+     * left out.
      *
      * @param pasid above 0, unsigned
      * @param next null to block it
@@ -153,8 +154,8 @@ public final class IommuGroup {
         if (next != null && next.driver() != driver) {
             return -Errno.EINVAL;
         }
-        List<IommuDevice> able = devices.stream().filter(each -> driver.pasidBits(each) > 0).toList();
-        if (old == null && able.stream().anyMatch(each -> pasid >>> driver.pasidBits(each) != 0)) {
+        List<IommuDevice> able = devices.stream().filter(each -> driver.maxPasids(each) > 0).toList();
+        if (old == null && able.stream().anyMatch(each -> Integer.compareUnsigned(pasid, driver.maxPasids(each)) >= 0)) {
             return -Errno.EINVAL;
         }
         for (int i = 0; i < able.size(); i++) {

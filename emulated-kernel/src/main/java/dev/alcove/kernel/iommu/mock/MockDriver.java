@@ -103,6 +103,12 @@ public final class MockDriver implements NestingDriver {
     }
 
     @Override
+    public int maxPasids(IommuDevice device) {
+        // One without PASIDs says that it has 2^0 of them.
+        return 1 << pasidBits(device);
+    }
+
+    @Override
     public DomainOutcome allocatePaging(IommuDevice device, int flags, @Nullable UserData data) {
         boolean dirty = (flags & DIRTY_TRACKING) != 0;
         if ((flags & ~PAGING_FLAGS) != 0 || (dirty && !dirtyTracking(device))) {

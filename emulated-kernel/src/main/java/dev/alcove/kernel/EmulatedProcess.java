@@ -117,7 +117,9 @@ public final class EmulatedProcess implements Syscalls, AutoCloseable {
     public int open(String path, int flags, int mode) {
         ThreadTask task = enter(null);
         try {
-            return (int) kernel.vfs().open(task, path, flags);
+            return kernel.allocator().charge("name of a path")
+                    ? (int) kernel.vfs().open(task, path, flags)
+                    : -Errno.ENOMEM;
         } finally {
             task.leave();
         }

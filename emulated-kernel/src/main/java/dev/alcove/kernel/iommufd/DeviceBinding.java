@@ -33,7 +33,7 @@ final class DeviceBinding {
         if (error != 0) {
             return error;
         }
-        int id = objects.reserve();
+        int id = context.module().allocator().charge("iommufd group") ? objects.reserve() : -Errno.ENOMEM;
         if (id < 0) {
             device.group().releaseDmaOwner();
             return id;
@@ -104,8 +104,8 @@ final class DeviceBinding {
         try {
             return switch (target) {
                 case null -> -Errno.ENOENT;
-                case HwPageTable hwpt -> change.to(hwpt);
-                case Ioas ioas -> attachTo(ioas, change);
+                case HwPageTable hwpt -> mayAttach() ? change.to(hwpt) : -Errno.ENOMEM;
+                case Ioas ioas -> mayAttach() ? attachTo(ioas, change) : -Errno.ENOMEM;
                 default -> -Errno.EINVAL;
             };
         } finally {
@@ -115,6 +115,10 @@ final class DeviceBinding {
             device.group.release(change.left);
             objects.put(device);
         }
+    }
+
+    private boolean mayAttach() {
+        return context.module().allocator().charge("iommufd attach handle");
     }
 
     /** On one of the address space's own page tables that fits, or on a new one. */

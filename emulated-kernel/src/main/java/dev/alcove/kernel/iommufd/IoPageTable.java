@@ -258,10 +258,11 @@ final class IoPageTable {
             for (long at = iova; ; ) {
                 Span<IopArea> span = areas.first(at, at);
                 IopPages pages = span == null ? null : span.value.pages;
-                if (span == null || pages == null) {
+                boolean found = span != null && pages != null;
+                if (span == null || pages == null || !allocator.charge("element of an iommufd copy")) {
                     slices.forEach(slice -> slice.pages().put());
                     slices.clear();
-                    return -Errno.ENOENT;
+                    return found ? -Errno.ENOMEM : -Errno.ENOENT;
                 }
                 long end = Long.compareUnsigned(span.last, last) < 0 ? span.last : last;
                 pages.get();

@@ -28,7 +28,7 @@ final class ObjectTable {
 
     /** Takes an id; nobody finds it before {@link #add}. {@code -ENOMEM}. */
     synchronized int reserve() {
-        if (!allocator.charge("iommufd object")) {
+        if (!allocator.charge("iommufd object") || !allocator.charge("iommufd id")) {
             return -Errno.ENOMEM;
         }
         int id = taken.nextClearBit(0);

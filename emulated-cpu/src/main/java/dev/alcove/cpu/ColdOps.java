@@ -12,6 +12,9 @@ final class ColdOps {
     private final StackOps stack;
     private final StringOps strings;
     private final SystemOps system;
+    private final VectorOps vectors;
+    private final X87 x87;
+    private final FpuImages images;
 
     ColdOps(Core core) {
         this.core = core;
@@ -21,6 +24,9 @@ final class ColdOps {
         stack = new StackOps(core);
         system = new SystemOps(core);
         strings = new StringOps(core, system);
+        vectors = new VectorOps(core);
+        x87 = new X87(core);
+        images = new FpuImages(core);
     }
 
     /**
@@ -41,6 +47,9 @@ final class ColdOps {
             case Op.LOCKED -> atomics.execute(w, address(w, second));
             case Op.EA_CHECK -> r[d(w)] = core.segments.address(address(w, second), hi);
             case Op.FENCE -> VarHandle.fullFence();
+            case Op.VECTOR, Op.VECTOR_MOVE -> vectors.execute(w, address(w, second));
+            case Op.X87 -> x87.execute(hi, address(w, second));
+            case Op.FPU_IMAGE -> images.execute(hi, address(w, second));
             case Op.LOOP -> {
                 return loop(hi, second);
             }
@@ -168,6 +177,7 @@ final class ColdOps {
                 write(s, hi, a);
                 write(d, hi, sum);
             }
+            case Op.CRC32 -> r[d] = checksum((int) r[d], r[s], hi);
             default -> throw core.unsupported("operation " + op);
         }
     }
@@ -178,6 +188,18 @@ final class ColdOps {
             case 4 -> Integer.reverseBytes((int) v);
             default -> Long.reverseBytes(v);
         };
+    }
+
+    /** CRC-32C, least significant bit first. */
+    private static long checksum(int start, long v, int size) {
+        int crc = start;
+        for (int i = 0; i < size; i++) {
+            crc ^= (int) (v >>> (i * 8)) & 255;
+            for (int k = 0; k < 8; k++) {
+                crc = crc >>> 1 ^ ((crc & 1) != 0 ? 0x82f63b78 : 0);
+            }
+        }
+        return crc & 0xffffffffL;
     }
 
     private void scan(int d, long value, int kind, int size) {

@@ -20,6 +20,7 @@ final class Core {
     static final long CR4_PSE = 0x10;
     static final long CR4_PAE = 0x20;
     static final long CR4_OSFXSR = 0x200;
+    static final long CR4_OSXMMEXCPT = 0x400;
     static final long CR4_UMIP = 0x800;
     static final long CR4_FSGSBASE = 0x10000;
     static final long CR4_OSXSAVE = 0x40000;

@@ -16,6 +16,8 @@ final class Fault extends RuntimeException {
     static final int SS = 12;
     static final int GP = 13;
     static final int PF = 14;
+    static final int MF = 16;
+    static final int XM = 19;
 
     int vector;
 

@@ -81,7 +81,7 @@ final class Multiply {
     }
 
     /** Divides a 128-bit number whose upper half is below the divisor. */
-    private static boolean divideMagnitude(long[] r, long high, long low, long b) {
+    static boolean divideMagnitude(long[] r, long high, long low, long b) {
         if (high == 0) {
             r[0] = Long.divideUnsigned(low, b);
             r[2] = Long.remainderUnsigned(low, b);

@@ -518,7 +518,7 @@ final class OneByteMap {
             }
             case 0xd8, 0xd9, 0xda, 0xdb, 0xdc, 0xdd, 0xde, 0xdf -> {
                 x.modRm();
-                x.emit(Op.FPU, 0, 0, 0, 0);
+                x87(opcode & 7);
             }
             case 0xe0, 0xe1, 0xe2, 0xe3 -> {
                 long target = x.target(x.immediate(1));
@@ -658,5 +658,22 @@ final class OneByteMap {
             case 6 -> push(x.readRm(size, T0));
             default -> throw x.undefined();
         }
+    }
+
+    private void x87(int escape) {
+        int hi = x.mod << 6 | (x.reg & 7) << 3 | (x.rm & 7) | escape << 8;
+        if (!x.isMemory()) {
+            if (!X87.exists(hi)) {
+                throw x.undefined();
+            }
+            x.emit(Op.X87, 0, 0, hi, 0);
+            return;
+        }
+        int size = X87.memorySize(escape, x.reg & 7, x.operandSize == 2);
+        if (size == 0) {
+            throw x.undefined();
+        }
+        int small = x.operandSize == 2 ? 1 << 12 : 0;
+        x.emitMemory(Op.X87, 0, 0, hi | X87.MEMORY | small, size, X87.stores(escape, x.reg & 7));
     }
 }

@@ -288,6 +288,21 @@ final class Op {
     static final int STRING = 161;
     static final int FENCE = 162;
 
+    /** To XMM register d from XMM register s or memory: see {@link VectorOps}. */
+    static final int VECTOR = 163;
+
+    /** An SSE instruction of {@link VectorMoves}. */
+    static final int VECTOR_MOVE = 164;
+
+    /** An x87 instruction: hi = ModRM | (opcode & 7) << 8 | 1 << 11 for memory; {@link X87}. */
+    static final int X87 = 165;
+
+    /** hi = {@link FpuImages} kind, with REX.W in bit 8; for ldmxcsr and stmxcsr too. */
+    static final int FPU_IMAGE = 166;
+
+    /** d = the checksum CRC-32C of d and s: hi = size of s. */
+    static final int CRC32 = 167;
+
     /** The first one of {@link SystemOps}. */
     static final int FIRST_SYSTEM = 192;
 
@@ -305,8 +320,11 @@ final class Op {
     static final int HLT = 200;
     static final int VMCALL = 201;
 
-    /** An x87, MMX or SSE instruction: hi = 0 x87, 1 SSE or MMX, 2 fwait. */
+    /** hi = 1 an MMX instruction, 2 fwait, 3 emms. */
     static final int FPU = 203;
+
+    /** hi = 0 xgetbv, 1 xsetbv. */
+    static final int XCR = 202;
     static final int CLI = 204;
     static final int STI = 205;
 

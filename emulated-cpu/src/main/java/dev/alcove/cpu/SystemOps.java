@@ -3,6 +3,9 @@ package dev.alcove.cpu;
 
 /** Operations of operating systems; the registers they are about are in {@link ControlRegisters} and {@link Msrs}. */
 final class SystemOps {
+    private static final int XSAVE_FEATURE = 1 << 26;
+    private static final int OSXSAVE_FEATURE = 1 << 27;
+
     private final Core core;
     private final CpuState state;
     private final Flags flags;
@@ -10,6 +13,7 @@ final class SystemOps {
     private final FarTransfers far;
     private final ControlRegisters control;
     private final Msrs msrs;
+    private final FpuImages images;
     private final int[] cpuid = new int[4];
 
     SystemOps(Core core) {
@@ -20,6 +24,7 @@ final class SystemOps {
         far = new FarTransfers(core);
         control = new ControlRegisters(core);
         msrs = new Msrs(core);
+        images = new FpuImages(core);
     }
 
     private static int d(long w) {
@@ -53,7 +58,12 @@ final class SystemOps {
                 core.devices.out(port, hi, r[0]);
             }
             case Op.CPUID -> {
+                boolean features = (int) r[0] == 1;
                 core.bus.cpuid((int) r[0], (int) r[1], cpuid);
+                if (features && (cpuid[2] & XSAVE_FEATURE) != 0) {
+                    boolean enabled = (state.cr4 & Core.CR4_OSXSAVE) != 0;
+                    cpuid[2] = (cpuid[2] & ~OSXSAVE_FEATURE) | (enabled ? OSXSAVE_FEATURE : 0);
+                }
                 r[0] = cpuid[0] & 0xffffffffL;
                 r[3] = cpuid[1] & 0xffffffffL;
                 r[1] = cpuid[2] & 0xffffffffL;
@@ -84,6 +94,7 @@ final class SystemOps {
             }
             case Op.VMCALL -> core.exit = new CpuExit.Hypercall();
             case Op.FPU -> floatingPoint(hi);
+            case Op.XCR -> images.extendedControl(hi == 1);
             case Op.CLI -> {
                 checkInterruptFlag();
                 flags.system &= ~Flags.IF;
@@ -169,22 +180,28 @@ final class SystemOps {
         }
     }
 
+    /** fwait, emms, and the MMX instructions. */
     private void floatingPoint(int kind) {
         boolean task = (state.cr0 & Core.CR0_TS) != 0;
         if (kind == 2) {
             if (task && (state.cr0 & Core.CR0_MP) != 0) {
                 throw core.fault(Fault.NM, -1);
             }
+            X87.deliverPending(core);
             return;
         }
-        boolean emulate = (state.cr0 & Core.CR0_EM) != 0;
-        if (kind == 1 && (emulate || (state.cr4 & Core.CR4_OSFXSR) == 0)) {
+        if ((state.cr0 & Core.CR0_EM) != 0) {
             throw core.undefined();
         }
-        if (task || emulate) {
+        if (task) {
             throw core.fault(Fault.NM, -1);
         }
-        throw core.unsupported(kind == 0 ? "x87 instruction" : "SSE or MMX instruction");
+        X87.deliverPending(core);
+        if (kind == 1) {
+            throw core.unsupported("MMX instruction");
+        }
+        state.fpu.tags = 0;
+        state.fpu.status &= ~0x3800;
     }
 
     private boolean registers(int op, long w, long second, int hi) {

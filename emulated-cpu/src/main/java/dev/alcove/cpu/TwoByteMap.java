@@ -8,9 +8,11 @@ final class TwoByteMap {
     private static final int ZERO = Core.ZERO;
 
     private final Decoder x;
+    private final VectorMap vectors;
 
     TwoByteMap(Decoder decoder) {
         x = decoder;
+        vectors = new VectorMap(decoder);
     }
 
     void decode() {
@@ -46,13 +48,12 @@ final class TwoByteMap {
         }
     }
 
-    /** SSE and MMX: known to be valid, or at least not to be integer instructions. */
     private void vector(int opcode) {
-        if (opcode == 0xff || opcode == 0xb8) {
-            throw x.undefined();
+        if (opcode == 0x77 && x.repeat == 0 && !x.operandPrefix) {
+            x.emit(Op.FPU, 0, 0, 3, 0);
+        } else {
+            vectors.decode(0, opcode);
         }
-        x.modRm();
-        x.emit(Op.FPU, 0, 0, 1, 0);
     }
 
     private void synchronize() {
@@ -136,6 +137,12 @@ final class TwoByteMap {
                 x.emit(Op.AC, 0, 0, x.rm & 1, 0);
                 synchronize();
             }
+            case 2 << 3, 2 << 3 | 1 -> { // xgetbv, xsetbv
+                if (x.operandPrefix || x.repeat != 0) {
+                    throw x.undefined();
+                }
+                x.emit(Op.XCR, 0, 0, x.rm & 1, 0);
+            }
             case 7 << 3 -> {
                 if (!x.code64) {
                     throw x.undefined();
@@ -194,13 +201,18 @@ final class TwoByteMap {
             case 0x34 -> end(Op.SYSENTER);
             case 0x35 -> end(Op.SYSEXIT);
             case 0x38 -> map38(x.fetch8());
-            case 0x3a -> throw x.unsupported("SSE instruction 0f 3a");
+            case 0x3a -> vectors.decode(2, x.fetch8());
             default -> throw x.undefined();
         }
     }
 
     private void map38(int opcode) {
-        if ((opcode == 0xf0 || opcode == 0xf1) && x.repeat != 0xf2) {
+        if ((opcode == 0xf0 || opcode == 0xf1) && x.repeat == 0xf2) {
+            x.modRm();
+            int size = opcode == 0xf0 ? 1 : x.operandSize;
+            int s = x.readRm(size, T0);
+            x.emit(Op.CRC32, x.reg, s, size, 0);
+        } else if (opcode == 0xf0 || opcode == 0xf1) {
             x.modRm();
             int size = x.operandSize;
             if (!x.isMemory()) {
@@ -219,7 +231,7 @@ final class TwoByteMap {
             x.emitMemory(Op.INVPCID, 0, x.reg, 0, 16, false);
             synchronize();
         } else {
-            throw x.unsupported("instruction 0f 38 " + Integer.toHexString(opcode));
+            vectors.decode(1, opcode);
         }
     }
 
@@ -304,8 +316,18 @@ final class TwoByteMap {
         } else if (kind == 7 || (kind == 6 && x.operandPrefix)) {
             x.noOperation(); // clflush, clflushopt, clwb
         } else {
-            x.emit(Op.FPU, 0, 0, 1, 0);
+            image(kind);
         }
+    }
+
+    /** fxsave, fxrstor, ldmxcsr, stmxcsr, xsave, xrstor, xsaveopt. */
+    private void image(int kind) {
+        if (x.operandPrefix || x.repeat != 0) {
+            throw x.undefined();
+        }
+        int size = kind < 2 ? FpuState.IMAGE_SIZE : kind < 4 ? 4 : FpuImages.XSAVE_SIZE;
+        boolean write = kind == 0 || kind == 3 || kind == 4 || kind == 6;
+        x.emitMemory(Op.FPU_IMAGE, 0, 0, kind | (x.rex & 8) << 5 | (x.code64 ? 512 : 0), size, write);
     }
 
     private void decodeB0(int opcode) {

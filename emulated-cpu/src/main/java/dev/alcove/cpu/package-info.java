@@ -11,8 +11,13 @@
  * executed again) before it has changed anything. What touches devices is executed in a block of its own, so that the
  * state in front of and behind it is always exact.
  *
- * <p>Not implemented: x87, MMX, SSE and AVX, VEX-coded instructions, virtual 8086 mode, hardware task switches, call
- * gates, 5-level paging, hardware breakpoints; PAT, MTRR and PCID are held but have no effect.
+ * <p>x87 and SSE up to SSE4.2, AES and PCLMULQDQ are there. {@code SoftFloat} has arithmetic with all rounding modes,
+ * exceptions and the 80-bit format; {@code VectorMap} decodes, {@code VectorOps}, {@code VectorMoves}, {@code Sse4} and
+ * {@code X87} execute. The transcendental functions of the x87 FPU have 53 bits only.
+ *
+ * <p>Not implemented: MMX but {@code emms}, AVX, VEX-coded instructions, the compacted format of XSAVE, the interrupt
+ * for x87 exceptions that CR0.NE does not turn into #MF, virtual 8086 mode, hardware task switches, call gates, 5-level
+ * paging, hardware breakpoints; PAT, MTRR and PCID are held but have no effect.
  */
 @NullMarked
 package dev.alcove.cpu;

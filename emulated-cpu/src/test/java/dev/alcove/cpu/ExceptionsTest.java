@@ -61,9 +61,11 @@ class ExceptionsTest {
             restart(m);
             expect(m, Fault.NM, Machine.CODE);
             m.cpu.state().cr0 &= ~4;
+            m.cpu.state().cr4 |= 0x200;
+            m.code(Machine.CODE, "0ffcc1"); // paddb mm0,mm1
             restart(m);
             CpuExit.InternalError e = assertInstanceOf(CpuExit.InternalError.class, m.cpu.run());
-            assertEquals((byte) 0xd9, e.bytes()[0]);
+            assertEquals((byte) 0x0f, e.bytes()[0]);
             assertEquals(Machine.CODE, m.cpu.state().rip);
         }
     }

@@ -125,9 +125,9 @@ final class CpuidTable {
     /** KVM_GET_SUPPORTED_CPUID: what the emulated processor has. */
     static CpuidTable supported() {
         int features = bits(0, 4, 5, 6, 8, 9, 11, 12, 13, 15, 16, 19); // fpu tsc msr pae cx8 apic sep mtrr pge cmov pat clflush
-        features &= ~1;
-        features |= bits(3); // pse
+        features |= bits(3, 24, 25, 26); // pse fxsr sse sse2; not mmx
         int more = bits(13, 21, 22, 23, 24, 31); // cx16 x2apic movbe popcnt tsc-deadline hypervisor
+        more |= bits(0, 1, 9, 19, 20, 25); // sse3 pclmulqdq ssse3 sse4.1 sse4.2 aes
         return new CpuidTable(List.of(
                 leaf(0x0, 0x7, 0x68747541, 0x444d4163, 0x69746e65), // AuthenticAMD
                 leaf(0x1, 0x00800f12, 0x00010800, more, features),

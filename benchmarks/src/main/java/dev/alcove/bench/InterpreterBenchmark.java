@@ -9,6 +9,7 @@ import dev.alcove.cpu.SegmentRegister;
 import java.lang.foreign.Arena;
 import java.lang.foreign.MemorySegment;
 import java.lang.foreign.ValueLayout;
+import java.util.Arrays;
 import java.util.HexFormat;
 import java.util.concurrent.TimeUnit;
 import org.openjdk.jmh.annotations.AuxCounters;
@@ -43,9 +44,10 @@ public class InterpreterBenchmark {
 
     /**
      * {@code sum}: an addition in a loop of three instructions; {@code xorshift}: a pseudo-random generator in
-     * registers; {@code fib}: fib(24), calls and stack; {@code memory}: load, add, store along 4 MiB.
+     * registers; {@code fib}: fib(24), calls and stack; {@code memory}: load, add, store along 400 KB; {@code copy}:
+     * {@code movups} there; {@code double}: a sum and a product.
      */
-    @Param({"sum", "xorshift", "fib", "memory"})
+    @Param({"sum", "xorshift", "fib", "memory", "copy", "double"})
     public String program = "";
 
     /** Instructions executed, reported beside the score. */
@@ -71,9 +73,14 @@ public class InterpreterBenchmark {
             case "fib" ->
                 "bf18000000 e801000000 f4 83ff01 761b 53 55 89fb 8d7fff e8efffffff 89c5 8d7bfe e8e5ffffff 01e8 5d 5b"
                         + "c3 89f8 c3";
-            // mov edi,200000; mov ecx,100000; l: and edi,5fffff; mov eax,[rdi]; add eax,3; mov [rdi],eax;
+            // mov edi,200000; mov ecx,100000; l: movups xmm0,[rdi]; movups [rdi+16],xmm0; add rdi,16; and edi,3fffff;
+            // dec ecx; jnz l; hlt
+            case "copy" -> "bf00002000 b9a0860100 0f1007 0f114710 4883c710 81e7ffff3f00 ffc9 75ea f4";
+            // mov ecx,100000; l: addsd xmm0,xmm1; mulsd xmm2,xmm1; dec ecx; jnz l; hlt
+            case "double" -> "b9a0860100 f20f58c1 f20f59d1 ffc9 75f4 f4";
+            // mov edi,200000; mov ecx,100000; l: and edi,3fffff; mov eax,[rdi]; add eax,3; mov [rdi],eax;
             // add rdi,4; dec ecx; jnz l; hlt
-            default -> "bf00002000 b9a0860100 81e7ffff5f00 8b07 83c003 8907 4883c704 ffc9 75eb f4";
+            default -> "bf00002000 b9a0860100 81e7ffff3f00 8b07 83c003 8907 4883c704 ffc9 75eb f4";
         };
     }
 
@@ -94,7 +101,9 @@ public class InterpreterBenchmark {
         s.segment[CpuState.CS].set(8, 0, -1, 0xa09b00);
         s.cr0 = 0x80000011L;
         s.cr3 = PAGE_TABLES;
-        s.cr4 = 0x20;
+        s.cr4 = 0x620;
+        Arrays.fill(s.fpu.xmm, 0x3ff3333333333333L); // 1.2
+        s.fpu.mxcsr = 0x1f80;
         s.efer = 0x500;
         cpu.stateChanged();
     }
@@ -159,7 +168,7 @@ public class InterpreterBenchmark {
 
         @Override
         public void cpuid(int leaf, int subleaf, int[] result) {
-            java.util.Arrays.fill(result, 0);
+            Arrays.fill(result, 0);
         }
 
         @Override

@@ -5,6 +5,7 @@ import dev.alcove.kernel.EmulatedKernel;
 import dev.alcove.kernel.EmulatedProcess;
 import dev.alcove.kernel.KernelProfile;
 import dev.alcove.kernel.iommu.DmaCounters;
+import dev.alcove.kernel.iommu.FrameState;
 import dev.alcove.kernel.pci.PciAddress;
 import dev.alcove.kernel.pci.nvme.FileStorage;
 import dev.alcove.kernel.pci.nvme.MemoryStorage;
@@ -131,7 +132,12 @@ final class EmulatedHost implements HostKernel {
     public RunReport.Dma dma() {
         DmaCounters counters = kernel.iommu().counters();
         return new RunReport.Dma(
-                counters.completed(), counters.blocked() + kernel.vfioPci().rejectedTransfers());
+                counters.completed(),
+                counters.blocked() + kernel.vfioPci().rejectedTransfers(),
+                counters.pages(FrameState.SHARED),
+                counters.pages(FrameState.PRIVATE),
+                counters.pages(FrameState.FREED),
+                counters.pages(FrameState.HOLE));
     }
 
     /** What processes have left open: a line each, empty when all is well. */

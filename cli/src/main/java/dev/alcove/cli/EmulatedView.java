@@ -4,6 +4,7 @@ package dev.alcove.cli;
 import dev.alcove.discard.GpaRange;
 import dev.alcove.discard.RangeSet;
 import dev.alcove.kernel.EmulatedKernel;
+import dev.alcove.kernel.iommu.FrameState;
 import dev.alcove.kernel.iommu.IommuDomain;
 import dev.alcove.kernel.iommu.IommuGroup;
 import dev.alcove.kernel.iommu.IovaExtent;
@@ -12,6 +13,7 @@ import dev.alcove.sys.Linux;
 import dev.alcove.vmm.conversion.KernelView;
 import java.util.ArrayList;
 import java.util.List;
+import java.util.Locale;
 
 /** What the emulated kernel itself knows of the VM's memory, for the invariant checker. */
 final class EmulatedView implements KernelView {
@@ -57,6 +59,13 @@ final class EmulatedView implements KernelView {
     @Override
     public List<String> frameViolations() {
         List<String> violations = new ArrayList<>();
+        for (FrameState state : List.of(FrameState.PRIVATE, FrameState.FREED)) {
+            long pages = kernel.iommu().counters().pages(state);
+            if (pages > 0) {
+                violations.add("devices have reached " + pages + " pages of memory that is "
+                        + state.name().toLowerCase(Locale.ROOT));
+            }
+        }
         for (VmView vm : kernel.kvm().machines()) {
             for (IommuGroup group : kernel.iommu().groups()) {
                 IommuDomain domain = group.domain();

@@ -69,6 +69,10 @@ final class RunReportJson {
         json.writeObjectFieldStart("dma");
         json.writeNumberField("completed", dma.completed());
         json.writeNumberField("blocked", dma.blocked());
+        json.writeNumberField("sharedPages", dma.sharedPages());
+        json.writeNumberField("privatePages", dma.privatePages());
+        json.writeNumberField("freedPages", dma.freedPages());
+        json.writeNumberField("holePages", dma.holePages());
         json.writeEndObject();
     }
 }

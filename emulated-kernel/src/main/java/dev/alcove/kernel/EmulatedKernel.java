@@ -65,6 +65,7 @@ public final class EmulatedKernel implements AutoCloseable {
         this.vfioPci = new VfioPciDriver(this, iommu);
         subsystems.push(vfioPci);
         this.kvm = new Kvm(profile, memory, this.allocator);
+        iommu.observePrivateFrames(frame -> kvm.machines().stream().anyMatch(vm -> vm.holdsPrivately(frame)));
         vfs.add("/dev/kvm", kvm::open);
         List.of("/dev/kvm", "/dev/iommu", "/dev/udmabuf", "/dev/vfio").forEach(path -> vfs.claim(path, false));
     }

@@ -82,7 +82,8 @@ final class NvmeUnderTest extends VfioUnderTest {
         enable();
     }
 
-    private static String find(KernelUnderTest kernel) {
+    /** The path of the controller's file; skips the test where there is none. */
+    static String find(KernelUnderTest kernel) {
         for (int slot = 0; slot < 32; slot++) {
             String place = String.format(Locale.ROOT, "/sys/bus/pci/devices/0000:00:%02x.0", slot);
             if (text(kernel.sys(), place + "/class").startsWith("0x010802")) {

@@ -63,8 +63,16 @@ public record RunReport(
         }
     }
 
-    /** Transfers of assigned devices: those that went through, and those that the IOMMU blocked. */
-    public record Dma(long completed, long blocked) {}
+    /**
+     * Transfers of assigned devices: those that went through, and those that the IOMMU blocked; and pages, by what was hit.
+     *
+     * @param sharedPages memory that the kernel keeps for DMA
+     * @param privatePages private guest memory: none where all is well
+     * @param freedPages memory that is somebody else's by now: none where all is well
+     * @param holePages nothing, because it was blocked
+     */
+    public record Dma(
+            long completed, long blocked, long sharedPages, long privatePages, long freedPages, long holePages) {}
 
     /** Runs of the invariant checker, and what it found. */
     public record Invariants(long checks, long violations) {}

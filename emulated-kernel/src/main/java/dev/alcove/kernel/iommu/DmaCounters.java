@@ -9,6 +9,11 @@ public final class DmaCounters {
     private final LongAdder blocked = new LongAdder();
     private final LongAdder bytesRead = new LongAdder();
     private final LongAdder bytesWritten = new LongAdder();
+    private final LongAdder shared = new LongAdder();
+    private final LongAdder privates = new LongAdder();
+    private final LongAdder freed = new LongAdder();
+    private final LongAdder holes = new LongAdder();
+    private final LongAdder registers = new LongAdder();
 
     /** Transfers that reached memory with every byte. */
     public long completed() {
@@ -28,6 +33,25 @@ public final class DmaCounters {
     /** Bytes that devices wrote to memory. */
     public long bytesWritten() {
         return bytesWritten.sum();
+    }
+
+    /** Pages, or parts of one, that hit what is said. */
+    public long pages(FrameState state) {
+        return counter(state).sum();
+    }
+
+    void count(FrameState state) {
+        counter(state).increment();
+    }
+
+    private LongAdder counter(FrameState state) {
+        return switch (state) {
+            case SHARED -> shared;
+            case PRIVATE -> privates;
+            case FREED -> freed;
+            case HOLE -> holes;
+            case REGISTERS -> registers;
+        };
     }
 
     void count(boolean whole, boolean write, long bytes) {

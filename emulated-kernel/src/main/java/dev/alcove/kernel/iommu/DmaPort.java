@@ -4,6 +4,7 @@ package dev.alcove.kernel.iommu;
 import dev.alcove.kernel.iommu.IommuFault.Reason;
 import dev.alcove.sys.Linux;
 import java.lang.foreign.MemorySegment;
+import java.lang.foreign.ValueLayout;
 
 /**
  * The only way a device model reaches memory: each page of a transfer goes IOVA, IOTLB or page table walk, frame.
@@ -12,6 +13,8 @@ import java.lang.foreign.MemorySegment;
  * 4 KiB makes no DMA.
  */
 public final class DmaPort {
+    private static final long NOT_PINNED = 1L << 62;
+
     private final IommuDevice device;
     private final Iommu iommu;
 
@@ -43,8 +46,11 @@ public final class DmaPort {
         long refused = 0;
         for (long done = 0; done < length; ) {
             long at = iova + done;
-            long part = Math.min(Linux.PAGE_SIZE - (at & Linux.PAGE_SIZE - 1), length - done);
-            if (!transferPage(at, buffer, done, part, write)) {
+            long part = Math.min(Linux.PAGE_SIZE - (at & (Linux.PAGE_SIZE - 1)), length - done);
+            long hit = transferPage(at, buffer, done, part, write);
+            FrameState state = state(hit, buffer.asSlice(done, part), write);
+            iommu.counters().count(state);
+            if (state == FrameState.HOLE) {
                 refused += part;
                 if (!write) {
                     buffer.asSlice(done, part).fill((byte) 0);
@@ -56,8 +62,48 @@ public final class DmaPort {
         return refused == 0;
     }
 
-    /** One page or less, under the domain's read lock: an unmap waits for it, see {@link IommuDomain}. */
-    private boolean transferPage(long iova, MemorySegment buffer, long offset, long length, boolean write) {
+    /** What a page has hit. Registers are reached only here, where no lock of the IOMMU is held: they have their own. */
+    private FrameState state(long hit, MemorySegment part, boolean write) {
+        if (hit < 0) {
+            return FrameState.HOLE;
+        }
+        if ((hit & NOT_PINNED) != 0) {
+            return iommu.isPrivate((hit & ~NOT_PINNED) >>> Linux.PAGE_SHIFT) ? FrameState.PRIVATE : FrameState.FREED;
+        }
+        if (hit < iommu.memory().view().byteSize()) {
+            return FrameState.SHARED;
+        }
+        RegisterWindows.Place place = iommu.registers().at(hit);
+        if (place == null) {
+            return FrameState.HOLE;
+        }
+        for (long done = 0; done < part.byteSize(); ) {
+            long at = place.offset() + done;
+            int size = (int) Math.min(Long.lowestOneBit(at | Long.BYTES), Long.highestOneBit(part.byteSize() - done));
+            if (write) {
+                long value = 0;
+                for (int i = 0; i < size; i++) {
+                    value |= (part.get(ValueLayout.JAVA_BYTE, done + i) & 0xffL) << (8 * i);
+                }
+                place.region().write(at, size, value);
+            } else {
+                long value = place.region().read(at, size);
+                for (int i = 0; i < size; i++) {
+                    part.set(ValueLayout.JAVA_BYTE, done + i, (byte) (value >>> (8 * i)));
+                }
+            }
+            done += size;
+        }
+        return FrameState.REGISTERS;
+    }
+
+    /**
+     * One page or less, under the domain's read lock: an unmap waits for it, see {@link IommuDomain}.
+     *
+     * @return the address that was hit, with a bit where the kernel does not keep the frame for DMA; -1 when it was
+     *     refused. Where there is no memory, nothing has been moved
+     */
+    private long transferPage(long iova, MemorySegment buffer, long offset, long length, boolean write) {
         while (true) {
             IommuDomain domain = device.group().domain();
             if (domain == null) {
@@ -80,15 +126,14 @@ public final class DmaPort {
                 }
                 long address = (entry & -Linux.PAGE_SIZE) | (iova & (Linux.PAGE_SIZE - 1));
                 if (address >= iommu.memory().view().byteSize()) {
-                    // Registers of a device: there is no way from here to them.
-                    return false;
+                    return address;
                 }
                 if (write) {
                     MemorySegment.copy(buffer, offset, iommu.memory().view(), address, length);
                 } else {
                     MemorySegment.copy(iommu.memory().view(), address, buffer, offset, length);
                 }
-                return true;
+                return iommu.memory().pins(address >>> Linux.PAGE_SHIFT) > 0 ? address : address | NOT_PINNED;
             } finally {
                 domain.endDma(stamp);
             }
@@ -98,7 +143,10 @@ public final class DmaPort {
     private long translate(IommuDomain domain, long page) {
         Iotlb iotlb = device.iotlb();
         long entry = iotlb.lookup(domain.id(), page);
-        if (entry == 0) {
+        if (entry != 0) {
+            iommu.iotlbCounters().hit(domain.walk(page << Linux.PAGE_SHIFT) == entry);
+        } else {
+            iommu.iotlbCounters().miss();
             entry = domain.walk(page << Linux.PAGE_SHIFT);
             if (entry != 0) {
                 iotlb.insert(domain.id(), page, entry);
@@ -107,8 +155,8 @@ public final class DmaPort {
         return entry;
     }
 
-    private boolean refuse(long iova, boolean write, Reason reason) {
+    private long refuse(long iova, boolean write, Reason reason) {
         iommu.faults().record(device.requesterId(), iova, write, reason);
-        return false;
+        return -1;
     }
 }

@@ -17,6 +17,11 @@ public final class FaultLog {
         return count;
     }
 
+    /** Whether there were more faults than are kept. */
+    public synchronized boolean overflowed() {
+        return count > newest.size();
+    }
+
     /** The newest faults, oldest first. */
     public synchronized List<IommuFault> newest() {
         return List.copyOf(newest);

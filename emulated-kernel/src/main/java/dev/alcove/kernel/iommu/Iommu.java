@@ -6,6 +6,7 @@ import dev.alcove.kernel.mm.PhysicalMemory;
 import java.util.List;
 import java.util.TreeMap;
 import java.util.concurrent.atomic.AtomicInteger;
+import java.util.function.LongPredicate;
 
 /**
  * What all IOMMUs of a machine share, and the one that its real devices are behind, an Intel VT-d. A device without a
@@ -16,6 +17,9 @@ public final class Iommu {
     private final Allocator allocator;
     private final FaultLog faults = new FaultLog();
     private final DmaCounters counters = new DmaCounters();
+    private final IotlbCounters iotlbCounters = new IotlbCounters();
+    private final RegisterWindows registers = new RegisterWindows();
+    private volatile LongPredicate privateFrames = frame -> false;
     private final AtomicInteger nextDomain = new AtomicInteger(1);
     private final VtdDriver vtd = new VtdDriver(this);
     /** By number. Guards itself. */
@@ -86,6 +90,24 @@ public final class Iommu {
     /** DMA of all devices over the machine's life. */
     public DmaCounters counters() {
         return counters;
+    }
+
+    /** What the devices' IOTLBs did over the machine's life. */
+    public IotlbCounters iotlbCounters() {
+        return iotlbCounters;
+    }
+
+    /** Says how to know the frames that are private guest memory, for the counters; called with no lock held. */
+    public void observePrivateFrames(LongPredicate frames) {
+        privateFrames = frames;
+    }
+
+    boolean isPrivate(long frame) {
+        return privateFrames.test(frame);
+    }
+
+    RegisterWindows registers() {
+        return registers;
     }
 
     /**

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 package dev.alcove.kernel.iommu;
 
+import dev.alcove.kernel.mm.MmioRegion;
 import java.util.List;
 
 /** A function's place behind the IOMMU. A driver may know more of its devices. */
@@ -57,6 +58,15 @@ public class IommuDevice {
     /** What the IOMMU can do for the device. */
     public final IommuDriver driver() {
         return group.driver();
+    }
+
+    /**
+     * Lets other devices reach a BAR of this one, where their domains map its frames.
+     *
+     * @return the first frame
+     */
+    public final long exposeRegisters(int bar, MmioRegion region) {
+        return group.iommu().registers().add(requesterId, bar, region);
     }
 
     final Iotlb iotlb() {

@@ -105,6 +105,7 @@ public final class IommuDomain implements Domain {
                 long pages = ((iova + length - 1) >>> Linux.PAGE_SHIFT) - (iova >>> Linux.PAGE_SHIFT) + 1;
                 for (IommuDevice device : devices) {
                     device.iotlb().invalidate(id, iova >>> Linux.PAGE_SHIFT, pages);
+                    iommu.iotlbCounters().invalidation();
                 }
             }
             return unmapped;
@@ -269,7 +270,10 @@ public final class IommuDomain implements Domain {
 
     void removeDevice(IommuDevice device) {
         devices.remove(device);
-        device.iotlb().invalidateAll();
+        if (iommu.invalidating()) {
+            device.iotlb().invalidateDomain(id);
+            iommu.iotlbCounters().invalidation();
+        }
     }
 
     private long entry(long iova) {

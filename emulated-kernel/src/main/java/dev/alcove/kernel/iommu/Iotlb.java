@@ -1,27 +1,44 @@
 // SPDX-License-Identifier: Apache-2.0
 package dev.alcove.kernel.iommu;
 
-import java.util.Arrays;
-
 /**
- * The translations a device has cached: direct mapped, one entry per page, tagged with the domain, so that a change of
- * the domain needs no flush. Lock: its monitor, a leaf.
+ * The translations a device has cached: 64 sets of four, one entry per page of 4 KiB, tagged with the domain, so that a
+ * change of the domain needs no flush. An entry stays until software invalidates it or another takes its place, the
+ * oldest of a set first: what an unmap forgets to invalidate goes on to be used. Lock: its monitor, a leaf.
  */
 final class Iotlb {
-    private static final int ENTRIES = 64;
+    private static final int SETS = 64;
+    private static final int WAYS = 4;
+    private static final int ENTRIES = SETS * WAYS;
 
     private final int[] domains = new int[ENTRIES];
     private final long[] pages = new long[ENTRIES];
     private final long[] entries = new long[ENTRIES];
+    private final byte[] oldest = new byte[SETS];
 
     /** The cached leaf entry of a page, 0 when there is none. */
     synchronized long lookup(int domain, long page) {
-        int slot = (int) page & ENTRIES - 1;
-        return domains[slot] == domain && pages[slot] == page ? entries[slot] : 0;
+        int slot = slot(domain, page);
+        return slot < 0 ? 0 : entries[slot];
+    }
+
+    private int slot(int domain, long page) {
+        int first = ((int) page & (SETS - 1)) * WAYS;
+        for (int slot = first; slot < first + WAYS; slot++) {
+            if (domains[slot] == domain && pages[slot] == page) {
+                return slot;
+            }
+        }
+        return -1;
     }
 
     synchronized void insert(int domain, long page, long entry) {
-        int slot = (int) page & ENTRIES - 1;
+        int set = (int) page & (SETS - 1);
+        int slot = slot(domain, page);
+        if (slot < 0) {
+            slot = set * WAYS + oldest[set];
+            oldest[set] = (byte) ((oldest[set] + 1) % WAYS);
+        }
         domains[slot] = domain;
         pages[slot] = page;
         entries[slot] = entry;
@@ -36,7 +53,10 @@ final class Iotlb {
         }
     }
 
-    synchronized void invalidateAll() {
-        Arrays.fill(domains, 0);
+    /** Drops all translations of a domain. */
+    synchronized void invalidateDomain(int domain) {
+        for (int slot = 0; slot < ENTRIES; slot++) {
+            domains[slot] = domains[slot] == domain ? 0 : domains[slot];
+        }
     }
 }

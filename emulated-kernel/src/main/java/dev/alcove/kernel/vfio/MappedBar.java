@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 package dev.alcove.kernel.vfio;
 
-import dev.alcove.kernel.iommu.IommuDevice;
 import dev.alcove.kernel.mm.MmioRegion;
 import dev.alcove.sys.Linux;
 
@@ -9,17 +8,11 @@ import dev.alcove.sys.Linux;
  * A BAR as mmap(2) of a device's file gives it: its registers, and the frames by which page tables of other devices name
  * them. Such frames lie behind all memory, in a window for each function.
  *
- * @param function whose BAR it is
+ * @param firstFrame of its registers
  * @param config says whether the user has memory decoding on
  */
-record MappedBar(MmioRegion bar, IommuDevice function, VfioConfigSpace config) implements MmioRegion {
+record MappedBar(MmioRegion bar, long firstFrame, VfioConfigSpace config) implements MmioRegion {
     private static final long FIRST_FRAME = 1L << 38;
-    private static final int WINDOW_SHIFT = 20;
-
-    /** The first frame of a function's registers. */
-    static long firstFrame(IommuDevice function) {
-        return FIRST_FRAME + ((long) function.requesterId() << WINDOW_SHIFT);
-    }
 
     /** Whether a frame is of registers, and not of memory. */
     static boolean isRegister(long frame) {
@@ -28,7 +21,7 @@ record MappedBar(MmioRegion bar, IommuDevice function, VfioConfigSpace config) i
 
     /** The frame at an offset; -1 while the registers cannot be reached. */
     long frame(long offset) {
-        return config.memoryEnabled() ? firstFrame(function) + (offset >>> Linux.PAGE_SHIFT) : -1;
+        return config.memoryEnabled() ? firstFrame + (offset >>> Linux.PAGE_SHIFT) : -1;
     }
 
     @Override

@@ -63,15 +63,14 @@ final class VfioDmaBufs {
         if (size < 0) {
             return size;
         }
-        VfioDmaBuf buffer = new VfioDmaBuf(firstFrames(ranges), revoked, buffers::remove);
+        VfioDmaBuf buffer = new VfioDmaBuf(firstFrames(device.iommu().exposeRegisters(index, bar), ranges), revoked, buffers::remove);
         buffers.add(buffer);
         DmaBufFile file = new DmaBufFile(
                 size, openFlags & (Linux.O_ACCMODE | Linux.O_NONBLOCK), device.nextInode(), buffer);
         return task.install(file, (openFlags & Linux.O_CLOEXEC) != 0);
     }
 
-    private long[] firstFrames(MemorySegment ranges) {
-        long window = MappedBar.firstFrame(device.iommu());
+    private static long[] firstFrames(long window, MemorySegment ranges) {
         long[] frames = new long[(int) (ranges.byteSize() / RANGE_SIZE)];
         for (int i = 0; i < frames.length; i++) {
             frames[i] = window + (ranges.get(ValueLayout.JAVA_LONG_UNALIGNED, (long) i * RANGE_SIZE) >>> Linux.PAGE_SHIFT);

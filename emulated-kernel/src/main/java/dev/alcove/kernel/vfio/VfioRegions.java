@@ -209,6 +209,6 @@ final class VfioRegions {
                 || length > bar.size() - position) {
             return new Mapping.Refused(Errno.EINVAL);
         }
-        return new Mapping.Device(new MappedBar(bar, iommu, config), position);
+        return new Mapping.Device(new MappedBar(bar, iommu.exposeRegisters((int) index, bar), config), position);
     }
 }

@@ -102,6 +102,11 @@ final class DmaPortTest {
         assertEquals(
                 new IommuFault(2, 0x0100, 0x2000, true, Reason.NOT_PRESENT),
                 iommu.faults().newest().get(2));
+        assertFalse(iommu.faults().overflowed());
+        assertEquals(
+                "[DMA Write NO_PASID] Request device [0000:01:00.0] fault addr 0x1000 [fault reason 0x05] PTE Write access is"
+                        + " not set",
+                iommu.faults().newest().get(1).line());
         assertEquals(0, at(pfn, 0xffe));
 
         byte[] back = new byte[4];
@@ -127,6 +132,7 @@ final class DmaPortTest {
             device.dma().write(0x1000L * i, bytes(1, 1));
         }
         assertEquals(FaultLog.CAPACITY + 10, iommu.faults().count());
+        assertTrue(iommu.faults().overflowed());
         assertEquals(FaultLog.CAPACITY, iommu.faults().newest().size());
         assertEquals(10, iommu.faults().newest().getFirst().sequence());
     }
@@ -155,9 +161,55 @@ final class DmaPortTest {
         assertEquals(PAGE, domain.unmap(0x1000, PAGE, null));
         assertTrue(device.dma().write(0x1000, bytes(8, 2)), "the stale entry is used");
         assertEquals(2, at(pfn, 0));
+        assertEquals(1, iommu.iotlbCounters().stale());
         group.setDomain(iommu.newDomain());
         assertFalse(device.dma().write(0x1000, bytes(8, 3)), "another domain does not see it");
         memory.put(pfn);
+    }
+
+    @Test
+    void aForgottenFlushIsCountedByWhatItHits() {
+        long pfn = memory.allocate(1);
+        memory.pin(pfn);
+        IommuDomain domain = iommu.newDomain();
+        assertEquals(0, domain.map(0x1000, pfn << 12, PAGE, READ_WRITE, true));
+        group.setDomain(domain);
+        assertTrue(device.dma().write(0x1000, bytes(8, 1)));
+        assertTrue(device.dma().write(0x1000, bytes(8, 1)));
+        assertEquals(1, iommu.iotlbCounters().misses());
+        assertEquals(1, iommu.iotlbCounters().hits());
+        assertEquals(2, iommu.counters().pages(FrameState.SHARED));
+        iommu.setInvalidating(false);
+        assertEquals(PAGE, domain.unmap(0x1000, PAGE, null));
+        assertEquals(0, iommu.iotlbCounters().invalidations());
+        memory.unpin(pfn);
+        memory.put(pfn);
+        assertTrue(device.dma().write(0x1000, bytes(8, 2)), "the frame is nobody's");
+        assertEquals(1, iommu.counters().pages(FrameState.FREED));
+        iommu.observePrivateFrames(frame -> frame == pfn);
+        assertTrue(device.dma().write(0x1000, bytes(8, 3)), "it is a guest's now");
+        assertEquals(1, iommu.counters().pages(FrameState.PRIVATE));
+        assertEquals(2, iommu.iotlbCounters().stale());
+        memory.view().asSlice(pfn << 12, PAGE).fill((byte) 0);
+    }
+
+    @Test
+    void whatTheIotlbCannotHoldIsLookedUpAgain() {
+        long frames = memory.allocate(512);
+        IommuDomain domain = iommu.newDomain();
+        assertEquals(0, domain.map(0, frames << 12, 512L * PAGE, READ_WRITE, true));
+        group.setDomain(domain);
+        for (int round = 0; round < 2; round++) {
+            for (int page = 0; page < 512; page++) {
+                assertTrue(device.dma().write((long) page * PAGE, bytes(1, 1)));
+            }
+        }
+        assertEquals(1024, iommu.iotlbCounters().misses(), "each comes back after it was displaced");
+        assertEquals(512L * PAGE, domain.unmap(0, 512L * PAGE, null));
+        assertEquals(1, iommu.iotlbCounters().invalidations());
+        assertFalse(device.dma().write(511L * PAGE, bytes(1, 1)));
+        assertEquals(0, iommu.iotlbCounters().stale());
+        memory.put(frames, 512);
     }
 
     @Test

@@ -404,12 +404,13 @@ public final class NvmeController extends PciFunction {
             if (queue == null) {
                 return;
             }
-            boolean more = true;
-            while (more) {
-                more = postOne(queue);
+            boolean posted = false;
+            while (postOne(queue)) {
+                posted = true;
             }
             synchronized (lock) {
-                if (queue.interrupts && queue.pending()) {
+                // Also where the host, which polls, has taken the entries by now.
+                if (queue.interrupts && posted) {
                     if (messagesEnabled()) {
                         vectors.send(queue.vector);
                     } else {

@@ -49,6 +49,9 @@ public final class RetriedSyscalls implements InvocationHandler {
     /** Takes the log before it finds no room for it. */
     private static final int KVM_GET_DIRTY_LOG = 0x4010ae42;
 
+    /** Its emulator takes memory that it cannot get for a device, and has gone on when it says so. */
+    private static final int KVM_RUN = 0xae80;
+
     private static final int KVM_PRE_FAULT_MEMORY = 0xc040aed5;
 
     /** Is told of failures. */
@@ -93,7 +96,9 @@ public final class RetriedSyscalls implements InvocationHandler {
 
     @Override
     public @Nullable Object invoke(Object proxy, Method method, @Nullable Object @Nullable [] arguments) throws Throwable {
-        boolean once = ONCE.contains(method.getName()) || isRequest(method, arguments, KVM_GET_DIRTY_LOG);
+        boolean once = ONCE.contains(method.getName())
+                || isRequest(method, arguments, KVM_GET_DIRTY_LOG)
+                || isRequest(method, arguments, KVM_RUN);
         if (once || method.getDeclaringClass() == Object.class) {
             return call(method, arguments);
         }

@@ -28,6 +28,7 @@ final class Calls {
 
     private final Paths paths;
     private final HugeCalls huge;
+    private final MemoryCalls memoryCalls = new MemoryCalls();
     private final KernelProfile profile;
 
     Calls(Paths paths, HugeCalls huge, KernelProfile profile) {
@@ -36,8 +37,16 @@ final class Calls {
         this.huge = huge;
     }
 
+    /** Where calls that change mappings go. */
+    MemoryCalls memoryCalls() {
+        return memoryCalls;
+    }
+
     /** A value, a negated errno, or {@link #PROCEED}. */
     long serve(Client client, Notification call) {
+        if (MemoryCalls.concerns(call)) {
+            return memoryCalls.serve(client, call);
+        }
         return switch (call.number()) {
             case Numbers.IOCTL -> {
                 OpenFile file = client.own((int) call.a());
@@ -145,6 +154,9 @@ final class Calls {
     private long map(Client client, Notification call) {
         if (client.inserting()) {
             return PROCEED;
+        }
+        if ((call.d() & Linux.MAP_FIXED) != 0) {
+            memoryCalls.serve(client, call);
         }
         if ((call.d() & Linux.MAP_ANONYMOUS) != 0) {
             return huge.mapAnonymous(client, call);

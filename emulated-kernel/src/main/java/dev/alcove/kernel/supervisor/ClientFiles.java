@@ -37,6 +37,13 @@ final class ClientFiles {
             return store;
         }
 
+        /** Makes the file at least so long, in bytes. */
+        void grow(long bytes) {
+            if (host.size(fd) < bytes) {
+                host.calls.ftruncate(fd, (bytes + Linux.PAGE_SIZE - 1) & -Linux.PAGE_SIZE);
+            }
+        }
+
         /** Ends a use that {@link ClientFiles#use} began. */
         void release() {
             synchronized (ClientFiles.this) {

@@ -10,10 +10,12 @@ import dev.alcove.sys.Errno;
 import dev.alcove.sys.Linux;
 import java.lang.foreign.MemorySegment;
 import java.util.HashMap;
+import java.util.HashSet;
 import java.util.LinkedHashSet;
 import java.util.Map;
 import java.util.Set;
 import java.util.concurrent.CopyOnWriteArrayList;
+import java.util.function.Predicate;
 import org.jspecify.annotations.Nullable;
 
 /**
@@ -55,6 +57,9 @@ final class ClientMemory extends Mm {
     /** The process's in procfs; it is closed after {@link #exit}. */
     private final int directory;
 
+    /** Inode numbers of the files that were made for memory that was private. */
+    private final Set<Long> madeShared = new HashSet<>();
+    private volatile boolean interesting;
     private volatile boolean gone;
 
     /** @param directory the process's in procfs */
@@ -86,6 +91,7 @@ final class ClientMemory extends Mm {
         if (gone) {
             return null;
         }
+        interesting = true;
         PageStore own = area.shared() ? placeholders.store(new Host.Identity(area.device(), area.inode())) : null;
         if (own != null) {
             return own;
@@ -122,12 +128,67 @@ final class ClientMemory extends Mm {
         return shared;
     }
 
-    /** The program will map this file: it need not be looked for. The descriptor is taken over. */
+    /** The program will map this file for memory that was private. The descriptor is taken over. */
     synchronized void expect(int fd) {
         if (gone) {
             host.close(fd);
-        } else {
-            use(fd);
+            return;
+        }
+        Host.Identity identity = host.identify(fd, "");
+        use(fd);
+        if (identity != null) {
+            madeShared.add(identity.inode());
+        }
+    }
+
+    /** Whether the emulated kernel has taken any interest in this memory: only then need it know of changes. */
+    boolean matters() {
+        return interesting;
+    }
+
+    boolean hasNotifiers() {
+        return !notifiers.isEmpty();
+    }
+
+    /**
+     * MADV_DONTNEED of what was private memory makes it zeroes; what is pinned of it stays with the pins.
+     *
+     * @return whether all of the range is such memory
+     */
+    synchronized boolean discard(long start, long end) {
+        return punch(start, end, area -> madeShared.contains(area.inode()));
+    }
+
+    /** MADV_REMOVE: the file's pages go, but for what is pinned of them; whether all of the range is of files in use. */
+    synchronized boolean remove(long start, long end) {
+        return punch(start, end, area -> area.writable() && !madeShared.contains(area.inode()));
+    }
+
+    private boolean punch(long start, long end, Predicate<Area> chosen) {
+        boolean all = true;
+        for (long at = start; at < end; ) {
+            Area area = gone ? null : Area.at(host, maps, at);
+            if (area == null) {
+                return false;
+            }
+            long stop = Math.min(end, area.end());
+            ClientFiles.Shared shared = area.shared() && chosen.test(area) ? used.get(area.inode()) : null;
+            if (shared == null) {
+                all = false;
+            } else {
+                shared.store().punch(area.page(at), (stop - at) >> Linux.PAGE_SHIFT);
+            }
+            at = stop;
+        }
+        return all;
+    }
+
+    /** mremap makes a mapping longer: what was private memory needs a file of that length. */
+    synchronized void grow(long start, long length) {
+        Area area = gone || madeShared.isEmpty() ? null : Area.at(host, maps, start);
+        ClientFiles.Shared shared = area != null && madeShared.contains(area.inode()) ? used.get(area.inode()) : null;
+        if (area != null && shared != null) {
+            shared.grow((area.page(start) << Linux.PAGE_SHIFT) + length);
         }
     }
 
@@ -220,6 +281,7 @@ final class ClientMemory extends Mm {
 
     @Override
     public void register(MmuNotifier notifier) {
+        interesting = true;
         notifiers.add(notifier);
     }
 

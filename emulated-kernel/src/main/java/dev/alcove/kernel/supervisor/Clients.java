@@ -144,6 +144,23 @@ final class Clients {
         }
     }
 
+    /**
+     * The thread of a number, for a call that changes its mappings; null when the emulated kernel has no interest in
+     * them, which is found out without asking the host for the most part.
+     */
+    synchronized @Nullable Client whoseMemoryMatters(int tid) {
+        boolean none = processes.values().stream().noneMatch(process -> process.memory().matters());
+        if (none) {
+            return null;
+        }
+        Client known = threads.get(tid);
+        if (known != null && !known.mm().matters() && !executing.contains(known.process().pid())) {
+            return null;
+        }
+        Client client = of(tid);
+        return client != null && client.mm().matters() ? client : null;
+    }
+
     /** Forgets threads and processes that have ended. */
     synchronized void sweep() {
         List<Client> ended = new ArrayList<>();

@@ -34,6 +34,10 @@ record Filter(int windowStart, int windowEnd, boolean names) {
     private static final int O_RDONLY_CLOEXEC = 0x80000;
     private static final int MAP_SHARED = 1;
     private static final int MAP_ANONYMOUS = 0x20;
+    private static final int MAP_FIXED = 0x10;
+    private static final int MADV_DONTNEED = 4;
+    private static final int MADV_FREE = 8;
+    private static final int MADV_REMOVE = 9;
     private static final int MADV_COLLAPSE = 25;
 
     private static final int LOAD = 0x20;
@@ -150,10 +154,12 @@ record Filter(int windowStart, int windowEnd, boolean names) {
         program.label("mmap");
         program.add(LOAD, argument(3));
         program.jump(JUMP_SET, Linux.MAP_HUGETLB, "notify", "");
-        program.jump(JUMP_SET, MAP_ANONYMOUS, "allow2", "");
+        program.jump(JUMP_SET, MAP_ANONYMOUS, "anonymous", "");
         program.jump(JUMP_SET, MAP_SHARED, "notify", "");
         program.add(LOAD, argument(4));
         program.jump(JUMP_GREATER_EQUAL, windowStart, "inside", "allow2");
+        program.label("anonymous");
+        program.jump(JUMP_SET, MAP_FIXED, "notify", "allow2");
         program.label("window");
         program.add(LOAD, argument(0));
         program.jump(JUMP_GREATER_EQUAL, windowStart, "", "allow2");
@@ -162,6 +168,9 @@ record Filter(int windowStart, int windowEnd, boolean names) {
         program.label("madvise");
         // No file of the emulated kernel can be collapsed, and for others it is a hint.
         program.add(LOAD, argument(2));
+        program.jump(JUMP_EQUAL, MADV_DONTNEED, "notify", "");
+        program.jump(JUMP_EQUAL, MADV_FREE, "notify", "");
+        program.jump(JUMP_EQUAL, MADV_REMOVE, "notify", "");
         program.jump(JUMP_EQUAL, MADV_COLLAPSE, "refuse", "allow2");
         program.label("memfd");
         program.add(LOAD, argument(1));

@@ -11,11 +11,13 @@ final class Numbers {
     static final int LSTAT = 6;
     static final int LSEEK = 8;
     static final int MMAP = 9;
+    static final int MPROTECT = 10;
     static final int MUNMAP = 11;
     static final int IOCTL = 16;
     static final int PREAD64 = 17;
     static final int PWRITE64 = 18;
     static final int ACCESS = 21;
+    static final int MREMAP = 25;
     static final int MADVISE = 28;
     static final int EXECVE = 59;
     static final int FSYNC = 74;
@@ -35,7 +37,7 @@ final class Numbers {
     static final int FACCESSAT2 = 439;
 
     /** Those that ask whatever their arguments. */
-    static final int[] ALWAYS = {OPENAT2, FALLOCATE, EXECVE, EXECVEAT};
+    static final int[] ALWAYS = {OPENAT2, FALLOCATE, EXECVE, EXECVEAT, MUNMAP, MREMAP, MPROTECT};
 
     /** Those that ask for a descriptor in the window. */
     static final int[] ON_WINDOW = {

@@ -26,6 +26,7 @@ final class Receivers {
     private final Placeholders placeholders;
     private final Clients clients;
     private final Calls calls;
+    private final MemoryCalls memoryCalls;
     private final Calls.Trouble trouble;
     private final int launcher;
     private final Sharing sharing;
@@ -49,6 +50,7 @@ final class Receivers {
         this.placeholders = placeholders;
         this.clients = clients;
         this.calls = calls;
+        memoryCalls = calls.memoryCalls();
         this.trouble = trouble;
         this.sharing = sharing;
         this.launcher = launcher;
@@ -122,6 +124,13 @@ final class Receivers {
             listener.proceed(call.id());
             return null;
         }
+        memoryCalls.again(call.tid());
+        if (MemoryCalls.concerns(call)) {
+            Client client = clients.whoseMemoryMatters(call.tid());
+            finish(call, client == null ? Calls.PROCEED : calls.serveSafely(client, call, trouble));
+            LockSupport.unpark(glancer);
+            return null;
+        }
         placeholders.drain();
         if (Calls.mayWait(call, !waiting.isEmpty())) {
             return () -> serveWaiting(call);
@@ -177,11 +186,12 @@ final class Receivers {
     /** Tells the threads in waiting calls of their signals. */
     private void glance() {
         while (!finished()) {
-            if (waiting.isEmpty()) {
+            if (waiting.isEmpty() && !memoryCalls.pending()) {
                 LockSupport.park(this);
             } else {
                 LockSupport.parkNanos(this, GLANCE_NANOS);
                 waiting.forEach(Client::lookAtSignals);
+                memoryCalls.again(0);
             }
         }
     }

@@ -102,7 +102,7 @@ class SupervisorTest {
     }
 
     @ParameterizedTest
-    @ValueSource(strings = {"iommufd", "lifetime", "kvm", "vfio", "huge"})
+    @ValueSource(strings = {"iommufd", "lifetime", "kvm", "vfio", "huge", "unmap"})
     void clientInC(String name) throws IOException, InterruptedException {
         succeeds(compiled(name).toString());
     }

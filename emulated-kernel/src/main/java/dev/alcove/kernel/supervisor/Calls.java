@@ -6,6 +6,7 @@ import dev.alcove.kernel.file.HugetlbFile;
 import dev.alcove.kernel.file.Mapping;
 import dev.alcove.kernel.file.OpenFile;
 import dev.alcove.kernel.file.Vfs;
+import dev.alcove.kernel.mm.Referenced;
 import dev.alcove.sys.Errno;
 import dev.alcove.sys.Linux;
 import java.lang.foreign.Arena;
@@ -28,10 +29,12 @@ final class Calls {
 
     private final Paths paths;
     private final HugeCalls huge;
+    private final Placeholders placeholders;
     private final MemoryCalls memoryCalls = new MemoryCalls();
     private final KernelProfile profile;
 
-    Calls(Paths paths, HugeCalls huge, KernelProfile profile) {
+    Calls(Paths paths, HugeCalls huge, Placeholders placeholders, KernelProfile profile) {
+        this.placeholders = placeholders;
         this.profile = profile;
         this.paths = paths;
         this.huge = huge;
@@ -148,6 +151,23 @@ final class Calls {
         }
     }
 
+    /** Pages that are not those of the placeholder go into a file of their own, which is mapped instead. */
+    private long mapPages(Client client, OpenFile file, Mapping.Pages pages, Notification call, long length) {
+        if (client.shows((int) call.e(), pages.store())) {
+            return PROCEED;
+        }
+        Referenced owner = pages.owner() == null ? file : pages.owner();
+        owner.get();
+        Placeholders.Made made = placeholders.makeWindow(client, new MappedPages(pages.store(), owner));
+        if (made == null) {
+            return -Errno.ENOMEM;
+        }
+        int fixed = (int) call.d() & (Linux.MAP_FIXED | Linux.MAP_FIXED_NOREPLACE);
+        client.insert(new Insertion(
+                made.end(), -1, call.a(), length, (int) call.c(), fixed, pages.firstPage() << Linux.PAGE_SHIFT));
+        return 0;
+    }
+
     // mmap.
 
     /** Only whether the file lets itself be mapped is decided here: the host's kernel maps the placeholder. */
@@ -178,7 +198,7 @@ final class Calls {
         long length = (call.b() + Linux.PAGE_SIZE - 1) & -Linux.PAGE_SIZE;
         return switch (file.map(client, call.f(), length, protection, flags)) {
             case Mapping.Refused refused -> -refused.errno();
-            case Mapping.Pages pages -> PROCEED;
+            case Mapping.Pages pages -> mapPages(client, file, pages, call, length);
             // The registers of a device cannot be shown in another process: every access raises SIGBUS.
             case Mapping.Device device -> PROCEED;
         };

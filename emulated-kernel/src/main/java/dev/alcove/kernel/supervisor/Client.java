@@ -5,6 +5,7 @@ import dev.alcove.kernel.fault.FaultInjection;
 import dev.alcove.kernel.file.MemoryFile;
 import dev.alcove.kernel.file.OpenFile;
 import dev.alcove.kernel.mm.LockedMemory;
+import dev.alcove.kernel.mm.PageStore;
 import dev.alcove.kernel.task.Signals;
 import dev.alcove.kernel.task.Task;
 import dev.alcove.kernel.task.UserMemory;
@@ -214,6 +215,12 @@ final class Client implements Task, UserMemory {
         if (placeholder != null && file instanceof MemoryFile memory) {
             host.calls.ftruncate(placeholder.memory, memory.size());
         }
+    }
+
+    /** Whether a mapping of a descriptor by the host's kernel shows the pages of a store. */
+    boolean shows(int fd, PageStore store) {
+        Placeholders.Placeholder placeholder = placeholder(fd);
+        return !store.userAccessible() || placeholder == null || store.equals(placeholder.shown);
     }
 
     /** Has a mapping made when the call that is being served is over. */

@@ -4,6 +4,7 @@ package dev.alcove.kernel.supervisor;
 import dev.alcove.sys.Errno;
 import dev.alcove.sys.Linux;
 import java.lang.foreign.Arena;
+import java.lang.foreign.Linker;
 import java.lang.foreign.MemorySegment;
 import java.util.ArrayList;
 import java.util.HashMap;
@@ -23,14 +24,18 @@ import static java.lang.foreign.ValueLayout.JAVA_SHORT;
  * @param windowStart first descriptor of the window
  * @param windowEnd first one behind it
  * @param names whether calls that only look a path up ask too
+ * @param ownStart where this process's C library begins: calls from there that change mappings do not ask, as the thread
+ *     that starts the program makes some while it holds locks of the JVM or of malloc(3) that whoever serves it may want
+ * @param ownEnd first address behind it; at most 4 GiB away
  */
-record Filter(int windowStart, int windowEnd, boolean names) {
+record Filter(int windowStart, int windowEnd, boolean names, long ownStart, long ownEnd) {
     private static final int X86_64 = 0xC000003E;
     private static final int RET_ALLOW = 0x7fff0000;
     private static final int RET_NOTIFY = 0x7fc00000;
     private static final int RET_ERRNO = 0x00050000;
     private static final int NUMBER = 0;
     private static final int ARCHITECTURE = 4;
+    private static final int INSTRUCTION = 8;
     private static final int O_RDONLY_CLOEXEC = 0x80000;
     private static final int MAP_SHARED = 1;
     private static final int MAP_ANONYMOUS = 0x20;
@@ -95,6 +100,20 @@ record Filter(int windowStart, int windowEnd, boolean names) {
         }
     }
 
+    /**
+     * The filter for programs that this process starts.
+     *
+     * @param end first descriptor behind the window, which is the upper half below it
+     */
+    static Filter of(Host host, int end, boolean names) {
+        long function = Linker.nativeLinker().defaultLookup().find("mmap").map(MemorySegment::address).orElse(0L);
+        int maps = host.openAt(Host.AT_FDCWD, "/proc/self/maps", Linux.O_RDONLY);
+        Area library = Area.at(host, maps, function);
+        host.close(maps);
+        return new Filter(
+                end / 2, end, names, library == null ? 0 : library.start(), library == null ? 0 : library.end());
+    }
+
     /** Offset of the low half of an argument in {@code struct seccomp_data}. */
     private static int argument(int index) {
         return 16 + 8 * index;
@@ -123,6 +142,9 @@ record Filter(int windowStart, int windowEnd, boolean names) {
         program.jump(JUMP_EQUAL, Numbers.MMAP, "mmap", "");
         program.jump(JUMP_EQUAL, Numbers.MADVISE, "madvise", "");
         program.jump(JUMP_EQUAL, Numbers.MEMFD_CREATE, "memfd", "");
+        for (int number : Numbers.ON_MEMORY) {
+            program.jump(JUMP_EQUAL, number, "memory", "");
+        }
         for (int number : Numbers.ALWAYS) {
             program.jump(JUMP_EQUAL, number, "notify", "");
         }
@@ -159,7 +181,7 @@ record Filter(int windowStart, int windowEnd, boolean names) {
         program.add(LOAD, argument(4));
         program.jump(JUMP_GREATER_EQUAL, windowStart, "inside", "allow2");
         program.label("anonymous");
-        program.jump(JUMP_SET, MAP_FIXED, "notify", "allow2");
+        program.jump(JUMP_SET, MAP_FIXED, "memory", "allow2");
         program.label("window");
         program.add(LOAD, argument(0));
         program.jump(JUMP_GREATER_EQUAL, windowStart, "", "allow2");
@@ -168,15 +190,22 @@ record Filter(int windowStart, int windowEnd, boolean names) {
         program.label("madvise");
         // No file of the emulated kernel can be collapsed, and for others it is a hint.
         program.add(LOAD, argument(2));
-        program.jump(JUMP_EQUAL, MADV_DONTNEED, "notify", "");
-        program.jump(JUMP_EQUAL, MADV_FREE, "notify", "");
-        program.jump(JUMP_EQUAL, MADV_REMOVE, "notify", "");
+        program.jump(JUMP_EQUAL, MADV_DONTNEED, "memory", "");
+        program.jump(JUMP_EQUAL, MADV_FREE, "memory", "");
+        program.jump(JUMP_EQUAL, MADV_REMOVE, "memory", "");
         program.jump(JUMP_EQUAL, MADV_COLLAPSE, "refuse", "allow2");
         program.label("memfd");
         program.add(LOAD, argument(1));
         program.jump(JUMP_SET, Linux.MFD_HUGETLB, "notify", "allow2");
         program.label("refuse");
         program.add(RETURN, RET_ERRNO | Errno.EINVAL);
+        program.label("memory");
+        program.add(LOAD, INSTRUCTION + 4);
+        program.jump(JUMP_EQUAL, (int) (ownStart >>> 32), "", "notify");
+        program.add(LOAD, INSTRUCTION);
+        program.jump(JUMP_GREATER_EQUAL, (int) ownStart, "", "notify");
+        boolean wraps = ownEnd >>> 32 != ownStart >>> 32;
+        program.jump(JUMP_GREATER_EQUAL, wraps ? -1 : (int) ownEnd, "notify", "allow2");
         program.label("allow2");
         program.add(RETURN, RET_ALLOW);
         program.label("notify");

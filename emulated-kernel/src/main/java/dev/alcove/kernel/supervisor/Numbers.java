@@ -37,7 +37,10 @@ final class Numbers {
     static final int FACCESSAT2 = 439;
 
     /** Those that ask whatever their arguments. */
-    static final int[] ALWAYS = {OPENAT2, FALLOCATE, EXECVE, EXECVEAT, MUNMAP, MREMAP, MPROTECT};
+    static final int[] ALWAYS = {OPENAT2, FALLOCATE, EXECVE, EXECVEAT};
+
+    /** Those that change mappings, whatever their arguments. */
+    static final int[] ON_MEMORY = {MUNMAP, MREMAP, MPROTECT};
 
     /** Those that ask for a descriptor in the window. */
     static final int[] ON_WINDOW = {

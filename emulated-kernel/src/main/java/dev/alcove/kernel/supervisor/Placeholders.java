@@ -39,9 +39,12 @@ final class Placeholders implements AutoCloseable {
         final Host.Identity identity;
         final int memory;
         final int watch;
+        /** The pages that a mapping shows; null where there are none. */
+        final @Nullable PageStore shown;
         volatile @Nullable OpenFile file;
 
-        Placeholder(Host.Identity identity, int memory, int watch, OpenFile file) {
+        Placeholder(Host.Identity identity, int memory, int watch, @Nullable PageStore shown, OpenFile file) {
+            this.shown = shown;
             this.identity = identity;
             this.memory = memory;
             this.watch = watch;
@@ -82,7 +85,8 @@ final class Placeholders implements AutoCloseable {
         }
         int end = host.openAt(Host.AT_FDCWD, "/proc/self/fd/" + memory, Linux.O_RDWR);
         Host.Identity identity = host.identify(memory, "");
-        if (end < 0 || identity == null || host.flock(end, Host.LOCK_EX) < 0 || !share(task, file, memory)) {
+        PageStore shown = shown(task, file);
+        if (end < 0 || identity == null || host.flock(end, Host.LOCK_EX) < 0 || !share(file, shown, memory)) {
             host.close(end);
             host.close(memory);
             return null;
@@ -94,7 +98,7 @@ final class Placeholders implements AutoCloseable {
                 host.close(memory);
                 return null;
             }
-            Placeholder made = new Placeholder(identity, memory, watch, file);
+            Placeholder made = new Placeholder(identity, memory, watch, shown, file);
             byWatch.put(watch, made);
             all.put(identity, made);
             return new Made(made, end);
@@ -105,25 +109,37 @@ final class Placeholders implements AutoCloseable {
      * Makes the pages that mmap shows those of the placeholder, so that the host's mmap of it maps them. A text file's
      * placeholder has the text in it, for descriptors outside of the window.
      */
-    private boolean share(Task task, OpenFile file, int memory) {
+    private boolean share(OpenFile file, @Nullable PageStore store, int memory) {
         if (file instanceof TextFile text) {
             host.fill(memory, text.text());
             return true;
         }
-        if (file instanceof MemoryFile pages) {
-            return show(pages.store(), memory);
-        }
-        int protection = Linux.PROT_READ | Linux.PROT_WRITE;
-        if (!(file.map(task, 0, Linux.PAGE_SIZE, protection, Linux.MAP_SHARED) instanceof Mapping.Pages pages)) {
-            return true;
-        }
-        return show(pages.store(), memory);
+        // Pages that user space must not touch stay out of the file: an access past its end raises SIGBUS.
+        return store == null
+                || !store.userAccessible()
+                || (host.calls.ftruncate(memory, store.pages() << Linux.PAGE_SHIFT) == 0 && store.showIn(memory) == 0);
     }
 
-    private boolean show(PageStore store, int memory) {
-        // Pages that user space must not touch stay out of the file: an access past its end raises SIGBUS.
-        return !store.userAccessible()
-                || (host.calls.ftruncate(memory, store.pages() << Linux.PAGE_SHIFT) == 0 && store.showIn(memory) == 0);
+    private static @Nullable PageStore shown(Task task, OpenFile file) {
+        return switch (file) {
+            case MemoryFile memory -> memory.store();
+            case MappedPages window -> window.store();
+            default -> {
+                int protection = Linux.PROT_READ | Linux.PROT_WRITE;
+                yield file.map(task, 0, Linux.PAGE_SIZE, protection, Linux.MAP_SHARED) instanceof Mapping.Pages pages
+                        ? pages.store()
+                        : null;
+            }
+        };
+    }
+
+    /** As {@link #make}, for pages that are mapped without a file of the program's; null, with nothing kept, if it fails. */
+    @Nullable Made makeWindow(Task task, MappedPages pages) {
+        Made made = make(task, pages);
+        if (made == null) {
+            pages.put();
+        }
+        return made;
     }
 
     /** The placeholder that a file is, or null when it is none. */

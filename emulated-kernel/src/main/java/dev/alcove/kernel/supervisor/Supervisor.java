@@ -52,7 +52,7 @@ public final class Supervisor {
      */
     public int run(Path program, List<String> arguments, List<String> environment) throws InterruptedException {
         int end = Math.clamp(host.limit(0, Linux.RLIMIT_NOFILE), 16, MOST_DESCRIPTORS);
-        Filter filter = new Filter(end / 2, end, kernel.vfs().claimsNames());
+        Filter filter = Filter.of(host, end, kernel.vfs().claimsNames());
         // The launcher runs under the filter: everything it needs is loaded and linked by a first failure.
         host.raw.spawn("/", List.of("/"), List.of());
         CompletableFuture<Listener> installed = new CompletableFuture<>();
@@ -75,7 +75,7 @@ public final class Supervisor {
             listener.wakeUpInStep();
             Clients clients = new Clients(host, listener, placeholders, kernel.memory(), kernel.faults(), filter);
             Calls calls = new Calls(
-                    new Paths(kernel.vfs(), kernel.memory().hugePages(), host, clients), new HugeCalls(kernel.memory(), placeholders, host), kernel.profile());
+                    new Paths(kernel.vfs(), kernel.memory().hugePages(), host, clients), new HugeCalls(kernel.memory(), placeholders, host), placeholders, kernel.profile());
             Receivers receivers =
                     new Receivers(
                             listener,

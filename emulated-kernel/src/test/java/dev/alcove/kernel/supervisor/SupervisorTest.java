@@ -189,9 +189,9 @@ class SupervisorTest {
         // The filter of a thread is for ever: one that has a listener cannot have another.
         Thread thread = Thread.ofPlatform().start(() -> {
             Host host = new Host();
-            try (Listener _ = Listener.install(host, new Filter(512, 1024, false))) {
+            try (Listener _ = Listener.install(host, Filter.of(host, 1024, false))) {
                 MissingFeatureException error = assertThrows(
-                        MissingFeatureException.class, () -> Listener.install(host, new Filter(512, 1024, false)));
+                        MissingFeatureException.class, () -> Listener.install(host, Filter.of(host, 1024, false)));
                 hints.add(String.valueOf(error.hint()));
             } catch (MissingFeatureException unsupported) {
                 hints.add("nested, as this host supports none");

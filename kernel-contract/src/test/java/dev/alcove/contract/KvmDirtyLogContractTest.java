@@ -20,7 +20,6 @@ final class KvmDirtyLogContractTest {
     private static final long PAGE = KvmMachine.PAGE;
     private static final int LOG_DIRTY = KvmMachine.LOG_DIRTY;
     private static final int MANUAL_PROTECT = 168;
-    private static final int PRE_FAULT_MEMORY = 236;
     private static final long CODE = 0x1000;
 
     /** Guest address of slot 1, whose pages are logged. */
@@ -175,7 +174,7 @@ final class KvmDirtyLogContractTest {
     @EveryKernel
     void holdsAPageThatIsReadWhenTheUserHasWrittenIt(KernelUnderTest kernel) {
         try (Guest g = new Guest(kernel).logged()) {
-            g.m.needs(PRE_FAULT_MEMORY, "two-dimensional paging (KVM_CAP_PRE_FAULT_MEMORY)");
+            g.m.needs(KvmMachine.PRE_FAULT_MEMORY, "two-dimensional paging (KVM_CAP_PRE_FAULT_MEMORY)");
             g.ram.set(ValueLayout.JAVA_BYTE, 6 * PAGE, (byte) 1);
             g.load(6);
             g.logIs(1 << 6, 0, 0);
@@ -198,7 +197,7 @@ final class KvmDirtyLogContractTest {
     @EveryKernel
     void holdsPagesThatAreReadAfterAnotherSlotHasGone(KernelUnderTest kernel) {
         try (Guest g = new Guest(kernel).logged()) {
-            g.m.needs(PRE_FAULT_MEMORY, "two-dimensional paging (KVM_CAP_PRE_FAULT_MEMORY)");
+            g.m.needs(KvmMachine.PRE_FAULT_MEMORY, "two-dimensional paging (KVM_CAP_PRE_FAULT_MEMORY)");
             g.store(7);
             g.logIs(1 << 7, 0, 0);
             MemorySegment more = g.m.memory(1);

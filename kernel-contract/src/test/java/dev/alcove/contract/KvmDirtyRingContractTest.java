@@ -46,6 +46,7 @@ final class KvmDirtyRingContractTest {
 
         Guest(KernelUnderTest kernel) {
             g = new KvmRealGuest(kernel, machine -> {
+                machine.needs(KvmMachine.PRE_FAULT_MEMORY, "two-dimensional paging (KVM_CAP_PRE_FAULT_MEMORY)");
                 machine.needs(RING_ACQ_REL, "KVM_CAP_DIRTY_LOG_RING_ACQ_REL");
                 ok(machine.enable(RING_ACQ_REL, BYTES));
             });

@@ -162,7 +162,7 @@ final class KvmHypercallContractTest {
     @EveryKernel
     void outsideOf64BitModeRegistersHave32Bits(KernelUnderTest kernel) {
         try (KvmMachine m = new KvmMachine(kernel, KvmMachine.DEFAULT)) {
-            m.needs(236, "two-dimensional paging");
+            m.needs(KvmMachine.PRE_FAULT_MEMORY, "two-dimensional paging (KVM_CAP_PRE_FAULT_MEMORY)");
             ok(m.enable(EXIT_HYPERCALL, 1 << MAP_GPA_RANGE));
             MemorySegment memory = m.memory(16);
             ok(m.region1(0, 0, 0, 16 * PAGE, memory.address()));

@@ -28,6 +28,9 @@ import static org.junit.jupiter.api.Assertions.assertTrue;
 
 /** A machine of the KVM under test, with what tests of it need again and again. */
 final class KvmMachine implements AutoCloseable {
+    /** KVM_CAP_PRE_FAULT_MEMORY: where KVM has two-dimensional paging. */
+    static final int PRE_FAULT_MEMORY = 236;
+
     static final int PAGE = Linux.PAGE_SIZE;
     static final int RW = Linux.PROT_READ | Linux.PROT_WRITE;
     static final int ANONYMOUS = Linux.MAP_PRIVATE | Linux.MAP_ANONYMOUS;

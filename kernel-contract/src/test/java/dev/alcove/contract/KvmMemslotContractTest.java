@@ -218,7 +218,7 @@ final class KvmMemslotContractTest {
     @EveryKernel
     void thePhysicalAddressesAreThoseOfTheProcessor(KernelUnderTest kernel) {
         try (KvmMachine m = new KvmMachine(kernel, KvmMachine.DEFAULT)) {
-            m.needs(236, "two-dimensional paging");
+            m.needs(KvmMachine.PRE_FAULT_MEMORY, "two-dimensional paging (KVM_CAP_PRE_FAULT_MEMORY)");
             long u = m.memory(2).address();
             long end = 1L << physicalBits(m);
             fails(Errno.EINVAL, m.region1(0, 0, end, PAGE, u));

@@ -188,6 +188,7 @@ final class KvmRegisterContractTest {
     @EveryKernel
     void sregs2HasPageDirectoryPointersWithPae(KernelUnderTest kernel) {
         try (Guest g = new Guest(kernel)) {
+            g.m.needs(KvmMachine.PRE_FAULT_MEMORY, "two-dimensional paging (KVM_CAP_PRE_FAULT_MEMORY)");
             g.m.needs(SREGS2, "KVM_CAP_SREGS2");
             MemorySegment s = g.get(kvm.KVM_GET_SREGS2(), SREGS2_SIZE);
             for (long flags : new long[] {1, 2, 3, 1L << 40}) {
@@ -211,6 +212,7 @@ final class KvmRegisterContractTest {
     @EveryKernel
     void cr4TakesWhatTheVcpusCpuidHas(KernelUnderTest kernel) {
         try (KvmMachine m = new KvmMachine(kernel, KvmMachine.DEFAULT)) {
+            m.needs(KvmMachine.PRE_FAULT_MEMORY, "two-dimensional paging (KVM_CAP_PRE_FAULT_MEMORY)");
             int fd = m.own(m.sys.ioctl(m.fd, kvm.KVM_CREATE_VCPU(), 0L));
             MemorySegment s = m.struct(kvm_sregs.sizeof());
             ok(m.sys.ioctl(fd, (int) kvm.KVM_GET_SREGS(), s));

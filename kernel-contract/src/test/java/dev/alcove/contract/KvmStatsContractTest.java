@@ -96,6 +96,7 @@ final class KvmStatsContractTest {
     @EveryKernel
     void ofAMachine(KernelUnderTest kernel) {
         try (KvmMachine m = new KvmMachine(kernel, KvmMachine.DEFAULT)) {
+            m.needs(KvmMachine.PRE_FAULT_MEMORY, "two-dimensional paging (KVM_CAP_PRE_FAULT_MEMORY)");
             Stats s = new Stats(m, m.fd);
             s.headerIs(16);
             assertTrue(Stats.name(s.read(24, NAME), 0).matches("kvm-\\d+"));
@@ -139,6 +140,7 @@ final class KvmStatsContractTest {
     @EveryKernel
     void countsExits(KernelUnderTest kernel) {
         try (KvmRealGuest g = new KvmRealGuest(kernel)) {
+            g.m.needs(KvmMachine.PRE_FAULT_MEMORY, "two-dimensional paging (KVM_CAP_PRE_FAULT_MEMORY)");
             Stats s = new Stats(g.m, g.v.fd);
             for (String name : new String[] {"io_exits", "mmio_exits", "halt_exits", "exits", "signal_exits"}) {
                 assertEquals(0, s.value(name), name);
@@ -178,6 +180,7 @@ final class KvmStatsContractTest {
     @EveryKernel
     void countsPages(KernelUnderTest kernel) {
         try (KvmRealGuest g = new KvmRealGuest(kernel)) {
+            g.m.needs(KvmMachine.PRE_FAULT_MEMORY, "two-dimensional paging (KVM_CAP_PRE_FAULT_MEMORY)");
             Stats s = new Stats(g.m, g.m.fd);
             assertEquals(0, s.value("pages_4k"));
             g.halts("26 8807 f4", 0x8000, 0); // mov es:[bx],al; hlt
@@ -188,6 +191,7 @@ final class KvmStatsContractTest {
     @EveryKernel
     void isReadFromAnyOffset(KernelUnderTest kernel) {
         try (KvmMachine m = new KvmMachine(kernel, KvmMachine.DEFAULT)) {
+            m.needs(KvmMachine.PRE_FAULT_MEMORY, "two-dimensional paging (KVM_CAP_PRE_FAULT_MEMORY)");
             Stats s = new Stats(m, m.fd);
             int size = kvm_stats_header.data_offset(s.header) + 16 * 8;
             MemorySegment all = s.read(0, size);

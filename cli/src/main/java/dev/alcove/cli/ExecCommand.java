@@ -52,6 +52,9 @@ final class ExecCommand implements Callable<Integer> {
     private static final int CANNOT_EXECUTE = 126;
     private static final int NOT_FOUND = 127;
 
+    /** Huge pages of 1 GiB in the machine's pool; only what is touched of them costs memory. */
+    private static final long GIGANTIC_PAGES = 4;
+
     @Option(
             names = "--profile",
             paramLabel = "RELEASE",
@@ -115,7 +118,8 @@ final class ExecCommand implements Callable<Integer> {
         try (EmulatedKernel kernel = new EmulatedKernel(profile, new HostSyscalls())) {
             // The programs are those that test a kernel.
             kernel.enableIommufdTest();
-            kernel.memory().hugePages().resize(Math.max(0, hugePages));
+            kernel.memory().hugePools().ordinary().resize(Math.max(0, hugePages));
+            kernel.memory().hugePools().gigantic().resize(GIGANTIC_PAGES);
             devices.forEach(device -> EmulatedHost.plugIn(kernel, device));
             int status = new Supervisor(kernel, trouble -> Alcove.say(errors, trouble, null))
                     .run(program, command, environment);

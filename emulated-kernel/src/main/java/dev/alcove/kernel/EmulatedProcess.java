@@ -12,6 +12,7 @@ import dev.alcove.kernel.file.Stat;
 import dev.alcove.kernel.file.Vfs;
 import dev.alcove.kernel.mm.AddressSpace;
 import dev.alcove.kernel.mm.HugePages;
+import dev.alcove.kernel.mm.HugePools;
 import dev.alcove.kernel.mm.LockedMemory;
 import dev.alcove.kernel.mm.Referenced;
 import dev.alcove.kernel.task.Credentials;
@@ -46,9 +47,6 @@ public final class EmulatedProcess implements Syscalls, AutoCloseable {
     private static final int KNOWN_MAP_FLAGS = 0x1fffff;
     private static final int MFD_FLAGS = Linux.MFD_CLOEXEC | Linux.MFD_ALLOW_SEALING | 0x18;
     /** Where flags of mmap and memfd_create have the base 2 logarithm of the size of huge pages; 0 is 2 MiB. */
-    private static final int HUGE_SHIFT = 26;
-    private static final int HUGE_MASK = 0x3f;
-    private static final int LOG_2M = 21;
     private static final int MFD_NOEXEC_SEAL = 8;
     private static final int MAX_MEMFD_NAME = 249;
     private static final int UTSNAME_FIELD = 65;
@@ -249,11 +247,12 @@ public final class EmulatedProcess implements Syscalls, AutoCloseable {
     @Override
     public int memfdCreate(String name, int flags) {
         boolean huge = (flags & Linux.MFD_HUGETLB) != 0;
-        int known = huge ? MFD_FLAGS | Linux.MFD_HUGETLB | HUGE_MASK << HUGE_SHIFT : MFD_FLAGS;
+        int known = huge ? MFD_FLAGS | Linux.MFD_HUGETLB | HugePools.SIZE_FLAGS : MFD_FLAGS;
         if ((flags & ~known) != 0 || name.getBytes(StandardCharsets.UTF_8).length > MAX_MEMFD_NAME) {
             return -Errno.EINVAL;
         }
-        if (huge && !hasHugePages(flags)) {
+        HugePages pool = huge ? kernel.memory().hugePools().asked(flags) : null;
+        if (huge && pool == null) {
             return -Errno.ENODEV;
         }
         int seals = (flags & MFD_NOEXEC_SEAL) != 0
@@ -268,19 +267,13 @@ public final class EmulatedProcess implements Syscalls, AutoCloseable {
                 // Whatever stands in the way of a new inode, a file system says that there is no room.
                 return -Errno.ENOSPC;
             }
-            MemoryFile file = huge
-                    ? new HugetlbFile(kernel.memory(), seals, kernel.vfs().nextInode())
+            MemoryFile file = pool != null
+                    ? new HugetlbFile(kernel.memory(), pool, seals, kernel.vfs().nextInode())
                     : memoryFile(0, seals);
             return task.install(file, (flags & Linux.MFD_CLOEXEC) != 0);
         } finally {
             task.leave();
         }
-    }
-
-    /** Whether the machine has a pool of huge pages of the size that flags of mmap or memfd_create ask for. */
-    private static boolean hasHugePages(int flags) {
-        int log = flags >>> HUGE_SHIFT & HUGE_MASK;
-        return log == 0 || log == LOG_2M;
     }
 
     private MemoryFile memoryFile(long size, int seals) {
@@ -339,8 +332,11 @@ public final class EmulatedProcess implements Syscalls, AutoCloseable {
             if (length == 0) {
                 return -Errno.EINVAL;
             }
-            boolean huge = anonymous ? (flags & Linux.MAP_HUGETLB) != 0 : file instanceof HugetlbFile;
-            if ((anonymous && huge && !hasHugePages(flags)) || (!anonymous && !huge && (flags & Linux.MAP_HUGETLB) != 0)) {
+            boolean huge = (flags & Linux.MAP_HUGETLB) != 0;
+            HugePages pool = file instanceof HugetlbFile pages
+                    ? pages.pool()
+                    : anonymous && huge ? kernel.memory().hugePools().asked(flags) : null;
+            if (huge && pool == null) {
                 return -Errno.EINVAL;
             }
             if (length < 0 || length > TASK_SIZE) {
@@ -357,8 +353,8 @@ public final class EmulatedProcess implements Syscalls, AutoCloseable {
                 return -Errno.EOPNOTSUPP;
             }
             long rounded = (length + Linux.PAGE_SIZE - 1) & -Linux.PAGE_SIZE;
-            if (huge) {
-                return mapHuge(task, (HugetlbFile) file, address, length, protection, flags, offset);
+            if (pool != null) {
+                return mapHuge(task, pool, file, address, length, protection, flags, offset);
             }
             if (file != null) {
                 return mapFile(task, file, address, rounded, protection, flags, offset);
@@ -375,18 +371,25 @@ public final class EmulatedProcess implements Syscalls, AutoCloseable {
 
     /** Maps huge pages: those of a file, or fresh ones where there is none. */
     private long mapHuge(
-            Task task, @Nullable HugetlbFile file, long address, long length, int protection, int flags, long offset) {
+            Task task,
+            HugePages pool,
+            @Nullable OpenFile file,
+            long address,
+            long length,
+            int protection,
+            int flags,
+            long offset) {
         boolean fixed = (flags & (Linux.MAP_FIXED | Linux.MAP_FIXED_NOREPLACE)) != 0;
-        if (fixed && !HugePages.aligned(address)) {
+        if (fixed && !pool.aligned(address)) {
             return -Errno.EINVAL;
         }
-        long hint = HugePages.count(address) * HugePages.BYTES;
-        long rounded = HugePages.count(length) * HugePages.BYTES;
+        long hint = pool.roundUp(address);
+        long rounded = pool.roundUp(length);
         if (file != null) {
             return mapFile(task, file, hint, rounded, protection, flags, offset);
         }
         HugetlbFile fresh =
-                new HugetlbFile(kernel.memory(), MemoryFile.F_SEAL_SEAL, kernel.vfs().nextInode());
+                new HugetlbFile(kernel.memory(), pool, MemoryFile.F_SEAL_SEAL, kernel.vfs().nextInode());
         fresh.truncate(task, rounded);
         long answer = mapFile(task, fresh, hint, rounded, protection, flags, 0);
         fresh.put();

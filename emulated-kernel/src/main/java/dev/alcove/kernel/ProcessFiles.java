@@ -5,37 +5,47 @@ import dev.alcove.kernel.file.Attribute;
 import dev.alcove.kernel.file.NullFile;
 import dev.alcove.kernel.file.Vfs;
 import dev.alcove.kernel.mm.HugePages;
+import dev.alcove.kernel.mm.HugePools;
 import dev.alcove.kernel.task.Task;
 import dev.alcove.sys.Errno;
 import dev.alcove.sys.Linux;
 import java.util.List;
 
-/** /dev/null, the lines of /proc/self/status that a VMM reads, and the views and the size of the pool of huge pages. */
+/** /dev/null, the lines of /proc/self/status that a VMM reads, and the views and the sizes of the pools of huge pages. */
 final class ProcessFiles implements Subsystem {
     /** CAP_CHECKPOINT_RESTORE. */
     private static final int LAST_CAPABILITY = 40;
 
-    private static final String SIZE = "/sys/kernel/mm/hugepages/hugepages-2048kB";
     private static final int OVER = 12;
 
     private final Vfs vfs;
-    private final HugePages hugePages;
+    private final HugePools hugePools;
 
     ProcessFiles(EmulatedKernel kernel) {
         vfs = kernel.vfs();
         vfs.add("/dev/null", (task, flags) ->
                 task.install(new NullFile(flags, vfs.nextInode()), (flags & Linux.O_CLOEXEC) != 0));
-        hugePages = kernel.memory().hugePages();
-        vfs.addText("/proc/meminfo", task -> hugePages.describe());
-        Attribute count = Attribute.of(task -> hugePages.total() + "\n", (task, text) -> resize(text));
-        vfs.addText("/proc/sys/vm/nr_hugepages", 0644, count);
-        vfs.addText(SIZE + "/nr_hugepages", 0644, count);
-        vfs.addText(SIZE + "/free_hugepages", task -> hugePages.free() + "\n");
-        vfs.addText(SIZE + "/resv_hugepages", task -> hugePages.reserved() + "\n");
-        vfs.addText(SIZE + "/surplus_hugepages", "0\n");
+        hugePools = kernel.memory().hugePools();
+        vfs.addText("/proc/meminfo", task -> hugePools.describe());
+        vfs.addText("/proc/sys/vm/nr_hugepages", 0644, count(hugePools.ordinary()));
+        for (HugePages pool : hugePools.all()) {
+            String folder = folder(pool);
+            vfs.addText(folder + "/nr_hugepages", 0644, count(pool));
+            vfs.addText(folder + "/free_hugepages", task -> pool.free() + "\n");
+            vfs.addText(folder + "/resv_hugepages", task -> pool.reserved() + "\n");
+            vfs.addText(folder + "/surplus_hugepages", "0\n");
+        }
         vfs.claim("/proc/sys/vm/nr_hugepages", false);
         vfs.claim("/sys/kernel/mm/hugepages", false);
         vfs.addTaskText("status", 0444, thread -> ProcessFiles::status);
+    }
+
+    private static String folder(HugePages pool) {
+        return "/sys/kernel/mm/hugepages/hugepages-" + (pool.bytes() >> 10) + "kB";
+    }
+
+    private static Attribute count(HugePages pool) {
+        return Attribute.of(task -> pool.total() + "\n", (task, text) -> resize(pool, text));
     }
 
     private static String status(Task task) {
@@ -47,12 +57,12 @@ final class ProcessFiles implements Subsystem {
                 task.tgid(), task.tid(), 4 * task.mm().locked().pages(), 4 * task.mm().pinnedPages(), capabilities);
     }
 
-    private long resize(String text) {
+    private static long resize(HugePages pool, String text) {
         String number = text.strip();
         if (number.isEmpty() || number.length() > OVER || !number.chars().allMatch(c -> c >= '0' && c <= '9')) {
             return -Errno.EINVAL;
         }
-        hugePages.resize(Long.parseLong(number));
+        pool.resize(Long.parseLong(number));
         return 0;
     }
 
@@ -60,7 +70,10 @@ final class ProcessFiles implements Subsystem {
     public void close() {
         vfs.remove("/proc/meminfo");
         vfs.remove("/proc/sys/vm/nr_hugepages");
-        List.of("nr", "free", "resv", "surplus").forEach(name -> vfs.remove(SIZE + "/" + name + "_hugepages"));
+        for (HugePages pool : hugePools.all()) {
+            List.of("nr", "free", "resv", "surplus")
+                    .forEach(name -> vfs.remove(folder(pool) + "/" + name + "_hugepages"));
+        }
         vfs.remove("/dev/null");
     }
 }

@@ -31,6 +31,11 @@ final class HugetlbContractTest {
     private static final int MFD_512K = 19 << 26;
     private static final int MFD_2M = 21 << 26;
     private static final String SIZE = "/proc/sys/vm/nr_hugepages";
+    private static final long GIGANTIC = 1L << 30;
+    /** MAP_HUGE_1GB, MFD_HUGE_1GB. */
+    private static final int SIZE_1G = 30 << 26;
+
+    private static final String GIGANTIC_POOL = "/sys/kernel/mm/hugepages/hugepages-1048576kB/";
 
     private static String text(Syscalls sys, String path, Arena arena) {
         int file = fd(sys.open(path, Linux.O_RDONLY | Linux.O_CLOEXEC, 0));
@@ -196,6 +201,87 @@ final class HugetlbContractTest {
             assertEquals(0, sys.madvise(address, HUGE + Linux.PAGE_SIZE, Linux.MADV_DONTNEED));
             assertEquals(0, at(address).get(ValueLayout.JAVA_INT, 0));
             assertEquals(0, sys.munmap(address, 2 * HUGE));
+        });
+    }
+
+    private static void assertGigantic(Syscalls sys, int free, int reserved, Arena arena) {
+        assertEquals(
+                "free " + free + ", reserved " + reserved,
+                "free " + text(sys, GIGANTIC_POOL + "free_hugepages", arena).strip()
+                        + ", reserved " + text(sys, GIGANTIC_POOL + "resv_hugepages", arena).strip());
+    }
+
+    /** Runs a test with a pool of one page of 1 GiB that nobody uses, and leaves it as it was. */
+    private static void withGiganticPage(KernelUnderTest kernel, Consumer<Arena> test) {
+        Syscalls sys = kernel.sys();
+        int file = sys.open(GIGANTIC_POOL + "nr_hugepages", Linux.O_WRONLY | Linux.O_CLOEXEC, 0);
+        kernel.needs("a pool of huge pages of 1 GiB that the user may resize", file);
+        try (Arena arena = Arena.ofConfined()) {
+            long before = Long.parseLong(text(sys, GIGANTIC_POOL + "nr_hugepages", arena).strip());
+            resize(sys, file, 1, arena);
+            try {
+                if (!text(sys, GIGANTIC_POOL + "free_hugepages", arena).strip().equals("1")) {
+                    abort("there is no free 1 GiB of contiguous memory to be had");
+                }
+                test.accept(arena);
+                assertGigantic(sys, 1, 0, arena);
+            } finally {
+                resize(sys, file, before, arena);
+            }
+        } finally {
+            sys.close(file);
+        }
+    }
+
+    @EveryKernel
+    void pagesOfAnotherSizeHaveAPoolOfTheirOwn(KernelUnderTest kernel) {
+        Syscalls sys = kernel.sys();
+        withGiganticPage(kernel, arena -> {
+            long total = pool(sys, "Total", arena);
+            for (int flags : new int[] {SHARED | SIZE_1G, PRIVATE | SIZE_1G}) {
+                long free = pool(sys, "Free", arena);
+                // Lengths are in whole pages of the size.
+                long address = ok(sys.mmap(0, HUGE, RW, flags, -1, 0));
+                assertEquals(0, address & (GIGANTIC - 1));
+                assertGigantic(sys, 1, 1, arena);
+                fails(Errno.ENOMEM, sys.mmap(0, GIGANTIC, RW, flags, -1, 0));
+                at(address + GIGANTIC - HUGE).set(ValueLayout.JAVA_INT, 0, 42);
+                assertGigantic(sys, 0, 0, arena);
+                assertEquals(42, at(address + GIGANTIC - HUGE).get(ValueLayout.JAVA_INT, 0));
+                assertEquals(free, pool(sys, "Free", arena));
+                fails(Errno.EINVAL, sys.munmap(address, HUGE));
+                fails(Errno.EINVAL, sys.madvise(address + HUGE, GIGANTIC - HUGE, Linux.MADV_DONTNEED));
+                assertEquals(0, sys.munmap(address, GIGANTIC));
+                assertGigantic(sys, 1, 0, arena);
+            }
+            // /proc/meminfo counts pages of the default size.
+            assertEquals(total, pool(sys, "Total", arena));
+        });
+    }
+
+    @EveryKernel
+    void aFileHasPagesOfOneSize(KernelUnderTest kernel) {
+        Syscalls sys = kernel.sys();
+        withGiganticPage(kernel, arena -> {
+            int file = fd(sys.memfdCreate("gigantic", Linux.MFD_HUGETLB | SIZE_1G));
+            fails(Errno.EINVAL, sys.ftruncate(file, HUGE));
+            assertEquals(0, sys.ftruncate(file, GIGANTIC));
+            fails(Errno.EINVAL, sys.mmap(0, GIGANTIC, RW, Linux.MAP_SHARED, file, HUGE));
+            assertGigantic(sys, 1, 0, arena);
+            long address = ok(sys.mmap(0, GIGANTIC, RW, Linux.MAP_SHARED, file, 0));
+            assertEquals(0, address & (GIGANTIC - 1));
+            fails(Errno.EINVAL, sys.mmap(
+                    address + HUGE, GIGANTIC, RW, Linux.MAP_SHARED | Linux.MAP_FIXED, file, 0));
+            assertGigantic(sys, 1, 1, arena);
+            at(address + HUGE).set(ValueLayout.JAVA_INT, 0, 7);
+            assertEquals(0, sys.munmap(address, GIGANTIC));
+            assertGigantic(sys, 0, 0, arena);
+            MemorySegment word = arena.allocate(ValueLayout.JAVA_INT);
+            assertEquals(4, sys.pread(file, word, HUGE));
+            assertEquals(7, word.get(ValueLayout.JAVA_INT, 0));
+            assertEquals(0, sys.ftruncate(file, 0));
+            assertGigantic(sys, 1, 0, arena);
+            sys.close(file);
         });
     }
 }

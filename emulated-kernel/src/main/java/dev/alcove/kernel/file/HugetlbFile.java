@@ -11,7 +11,7 @@ import java.lang.foreign.MemorySegment;
 import java.util.BitSet;
 
 /**
- * A file of huge pages: memfd_create(MFD_HUGETLB), and what is behind mmap(MAP_HUGETLB). Each of its pages comes from
+ * A file of huge pages of one size: memfd_create(MFD_HUGETLB), and what is behind mmap(MAP_HUGETLB). Each of its pages comes from
  * the machine's pool when it is mapped or allocated, and goes back when it is cut off or punched out.
  *
  * <p>What it has taken from the pool is guarded by the set's monitor, which is below the file's lock.
@@ -26,10 +26,18 @@ public final class HugetlbFile extends MemoryFile {
     /** Numbers of the huge pages that are taken from the pool. */
     private final BitSet taken = new BitSet();
 
-    /** @param seals F_SEAL_ bits; with F_SEAL_SEAL none can be added */
-    public HugetlbFile(PhysicalMemory memory, int seals, long inode) {
-        super(memory, PageStore.huge(memory), seals, inode);
-        pool = memory.hugePages();
+    /**
+     * @param pool where its pages come from
+     * @param seals F_SEAL_ bits; with F_SEAL_SEAL none can be added
+     */
+    public HugetlbFile(PhysicalMemory memory, HugePages pool, int seals, long inode) {
+        super(memory, PageStore.huge(memory, pool), seals, inode);
+        this.pool = pool;
+    }
+
+    /** The pool that its pages come from. */
+    public HugePages pool() {
+        return pool;
     }
 
     /** Takes what [from, to), in huge pages, lacks; false when the pool has not so many. */
@@ -68,12 +76,12 @@ public final class HugetlbFile extends MemoryFile {
 
     @Override
     public int truncate(Task task, long length) {
-        if (!HugePages.aligned(length)) {
+        if (!pool.aligned(length)) {
             return -Errno.EINVAL;
         }
         int answer = super.truncate(task, length);
         if (answer == 0) {
-            giveBack(HugePages.count(length), MOST);
+            giveBack(pool.count(length), MOST);
         }
         return answer;
     }
@@ -87,12 +95,12 @@ public final class HugetlbFile extends MemoryFile {
         if ((mode & Linux.FALLOC_FL_PUNCH_HOLE) != 0) {
             int answer = super.fallocate(task, mode, offset, length);
             if (answer == 0) {
-                giveBack(HugePages.count(offset), end / HugePages.BYTES);
+                giveBack(pool.count(offset), end / pool.bytes());
             }
             return answer;
         }
-        long first = offset / HugePages.BYTES;
-        long last = HugePages.count(end);
+        long first = offset / pool.bytes();
+        long last = pool.count(end);
         if (end > size() && (seals() & F_SEAL_GROW) != 0) {
             return -Errno.EPERM;
         }
@@ -108,7 +116,7 @@ public final class HugetlbFile extends MemoryFile {
     /** Makes huge pages present; past the end there is only the promise of one. */
     private boolean populate(long first, long end) {
         for (long page = first; page < end; page++) {
-            if (store().frame(page * (HugePages.BYTES >> Linux.PAGE_SHIFT)) == -Errno.ENOMEM) {
+            if (store().frame(page * pool.frames()) == -Errno.ENOMEM) {
                 return false;
             }
         }
@@ -117,7 +125,7 @@ public final class HugetlbFile extends MemoryFile {
 
     @Override
     public Mapping map(Task task, long offset, long length, int protection, int flags) {
-        if (!HugePages.aligned(offset) || !HugePages.aligned(length) || offset + length < 0) {
+        if (!pool.aligned(offset) || !pool.aligned(length) || offset + length < 0) {
             return new Mapping.Refused(Errno.EINVAL);
         }
         Mapping mapping = super.map(task, offset, length, protection, flags);
@@ -125,15 +133,15 @@ public final class HugetlbFile extends MemoryFile {
             return mapping;
         }
         boolean shared = (flags & Linux.MAP_TYPE) != Linux.MAP_PRIVATE;
-        long end = HugePages.count(offset + length);
-        if (end > MOST || (shared && !take(offset / HugePages.BYTES, end))) {
+        long end = pool.count(offset + length);
+        if (end > MOST || (shared && !take(offset / pool.bytes(), end))) {
             return new Mapping.Refused(Errno.ENOMEM);
         }
         if ((protection & Linux.PROT_WRITE) != 0) {
             extend(offset + length);
         }
         if (shared && (flags & MAP_POPULATE) != 0) {
-            populate(offset / HugePages.BYTES, end);
+            populate(offset / pool.bytes(), end);
         }
         return mapping;
     }
@@ -146,7 +154,7 @@ public final class HugetlbFile extends MemoryFile {
     @Override
     public Stat stat() {
         Stat stat = super.stat();
-        return new Stat(stat.inode(), stat.mode(), stat.size(), store().presentUnits() * (HugePages.BYTES / 512), 0);
+        return new Stat(stat.inode(), stat.mode(), stat.size(), store().presentUnits() * (pool.bytes() / 512), 0);
     }
 
     @Override

@@ -108,7 +108,7 @@ public final class AddressSpace extends Mm {
         List<Referenced> released = new ArrayList<>();
         lock();
         try {
-            long address = gone || !memory.mayAllocate("vma") ? -Errno.ENOMEM : find(hint, length, flags, released);
+            long address = gone || !memory.mayAllocate("vma") ? -Errno.ENOMEM : find(hint, length, alignment(length, store), flags, released);
             if (Linux.isError(address)) {
                 released.add(owner);
                 return address;
@@ -130,8 +130,14 @@ public final class AddressSpace extends Mm {
         }
     }
 
+    /** Bytes that the address of a new mapping is a multiple of, where the kernel chooses it. */
+    private static long alignment(long length, @Nullable PageStore store) {
+        HugePages pool = store == null ? null : store.pool();
+        return Math.max(length >= HUGE ? HUGE : PAGE, pool == null ? PAGE : pool.bytes());
+    }
+
     /** Takes the addresses for a new mapping. */
-    private long find(long hint, long length, int flags, List<Referenced> released) {
+    private long find(long hint, long length, long alignment, int flags, List<Referenced> released) {
         boolean noReplace = (flags & Linux.MAP_FIXED_NOREPLACE) != 0;
         long pages = length >> Linux.PAGE_SHIFT;
         if ((flags & Linux.MAP_FIXED) != 0 || noReplace) {
@@ -153,7 +159,7 @@ public final class AddressSpace extends Mm {
         if (hint > 0 && inside(page << Linux.PAGE_SHIFT, length) && free.takeAt(page, pages)) {
             return page << Linux.PAGE_SHIFT;
         }
-        page = free.take(pages, length >= HUGE ? HUGE >> Linux.PAGE_SHIFT : 1);
+        page = free.take(pages, alignment >> Linux.PAGE_SHIFT);
         return page < 0 ? -Errno.ENOMEM : page << Linux.PAGE_SHIFT;
     }
 
@@ -179,10 +185,10 @@ public final class AddressSpace extends Mm {
 
     private boolean splitsHugePage(long start, long end) {
         for (Vma vma : overlapping(start, end)) {
-            PageStore store = vma.store();
-            boolean first = HugePages.aligned(start) || start <= vma.start();
-            boolean last = HugePages.aligned(end) || end >= vma.end();
-            if (store != null && store.huge() && !(first && last)) {
+            HugePages pool = vma.store() == null ? null : vma.store().pool();
+            boolean first = pool == null || pool.aligned(start) || start <= vma.start();
+            boolean last = pool == null || pool.aligned(end) || end >= vma.end();
+            if (!(first && last)) {
                 return true;
             }
         }
@@ -304,12 +310,13 @@ public final class AddressSpace extends Mm {
         switch (advice) {
             case Linux.MADV_DONTNEED -> {
                 PageStore store = part.store();
-                if (store == null || store.pfnMap() || (store.huge() && !HugePages.aligned(part.start()))) {
+                HugePages pool = store == null ? null : store.pool();
+                if (store == null || store.pfnMap() || (pool != null && !pool.aligned(part.start()))) {
                     return -Errno.EINVAL;
                 }
-                if (store.huge() && !HugePages.aligned(part.end())) {
+                if (pool != null && !pool.aligned(part.end())) {
                     // The last huge page stays, as only a part of it is meant.
-                    long end = part.end() & -HugePages.BYTES;
+                    long end = part.end() & -pool.bytes();
                     return end > part.start() ? advise(part.part(part.start(), end), advice, removed) : 0;
                 }
                 if (part.owner() instanceof AnonymousMemory anonymous) {

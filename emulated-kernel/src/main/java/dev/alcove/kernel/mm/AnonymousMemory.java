@@ -18,6 +18,8 @@ final class AnonymousMemory implements Referenced {
     private final @Nullable Referenced file;
     private final @Nullable PageStore source;
     private final long sourceFirst;
+    /** Where the pages come from, if they are huge. */
+    private final @Nullable HugePages pool;
     /** Huge pages taken from the pool. Under the lock of the address space. */
     private long hugeTaken;
 
@@ -28,6 +30,7 @@ final class AnonymousMemory implements Referenced {
         file = null;
         source = null;
         sourceFirst = 0;
+        pool = null;
     }
 
     /** A copy of the pages of a file from {@code sourceFirst} on; takes over a reference on the file. */
@@ -37,15 +40,16 @@ final class AnonymousMemory implements Referenced {
         this.source = source;
         this.sourceFirst = sourceFirst;
         long copied = Math.clamp(source.pages() - sourceFirst, 0, pages);
-        store = source.huge() ? PageStore.huge(memory, pages) : new PageStore(memory, copied, true);
-        hugeTaken = source.huge() ? pages / HugePages.FRAMES : 0;
+        pool = source.pool();
+        store = pool != null ? PageStore.huge(memory, pool, pages) : new PageStore(memory, copied, true);
+        hugeTaken = pool != null ? pages / pool.frames() : 0;
     }
 
     /** Takes huge pages from the pool, if it is made of such; false when there are not enough. */
     boolean charge() {
         long wanted = hugeTaken;
         hugeTaken = 0;
-        if (memory.hugePages().take(wanted) != 0) {
+        if (pool != null && pool.take(wanted) != 0) {
             return false;
         }
         hugeTaken = wanted;
@@ -85,9 +89,10 @@ final class AnonymousMemory implements Referenced {
     /** Frees [first, end), which the process gave up or wants fresh. */
     void drop(long first, long end, boolean refill) {
         store.punch(first, end - first);
-        if (store.huge() && !refill) {
-            memory.hugePages().give((end - first) / HugePages.FRAMES);
-            hugeTaken -= (end - first) / HugePages.FRAMES;
+        if (pool != null && !refill) {
+            long given = (end - first) / pool.frames();
+            pool.give(given);
+            hugeTaken -= given;
         }
         if (refill) {
             fill(first, end);
@@ -103,7 +108,9 @@ final class AnonymousMemory implements Referenced {
     public void put() {
         if (references.decrementAndGet() == 0) {
             store.close();
-            memory.hugePages().give(hugeTaken);
+            if (pool != null) {
+                pool.give(hugeTaken);
+            }
             if (file != null) {
                 file.put();
             }

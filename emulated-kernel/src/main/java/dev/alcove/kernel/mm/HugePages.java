@@ -8,22 +8,31 @@ import java.util.List;
 import java.util.Set;
 
 /**
- * The machine's pool of huge pages of 2 MiB (hugetlb). It counts: who maps or allocates one takes it from the pool, and
- * its frames are then any contiguous ones. None are surplus, and there is no pool of another size.
+ * The machine's pool of huge pages of one size (hugetlb). It counts: who maps or allocates one takes it from the pool,
+ * and its frames are then any contiguous ones that are aligned to the size. None are surplus.
  *
  * <p>Guarded by the monitor, which is a leaf; page stores are looked at without it.
  */
 public final class HugePages {
-    /** Of one huge page: bytes, and frames. */
-    public static final long BYTES = 2L << 20;
-
-    static final long FRAMES = BYTES >> Linux.PAGE_SHIFT;
-
+    private final long bytes;
     private final Set<PageStore> stores = new HashSet<>();
     private long total;
     private long taken;
 
-    HugePages() {}
+    /** @param bytes of one page, a power of two */
+    HugePages(long bytes) {
+        this.bytes = bytes;
+    }
+
+    /** Bytes of one page. */
+    public long bytes() {
+        return bytes;
+    }
+
+    /** Frames of one page. */
+    public long frames() {
+        return bytes >> Linux.PAGE_SHIFT;
+    }
 
     /** {@code nr_hugepages}: pages in the pool, taken ones among them. */
     public synchronized long total() {
@@ -49,18 +58,6 @@ public final class HugePages {
         synchronized (this) {
             return Math.max(0, taken - used);
         }
-    }
-
-    /** The lines of /proc/meminfo about it. */
-    public String describe() {
-        return """
-                HugePages_Total: %7d
-                HugePages_Free:  %7d
-                HugePages_Rsvd:  %7d
-                HugePages_Surp:        0
-                Hugepagesize:       2048 kB
-                Hugetlb:         %7d kB
-                """.formatted(total(), free(), reserved(), total() * (BYTES >> 10));
     }
 
     private long used() {
@@ -93,13 +90,18 @@ public final class HugePages {
         stores.remove(store);
     }
 
-    /** How many huge pages a number of bytes touches. */
-    public static long count(long bytes) {
-        return (bytes + BYTES - 1) / BYTES;
+    /** How many pages of this size a length touches. */
+    public long count(long length) {
+        return (length + bytes - 1) / bytes;
     }
 
-    /** Whether an offset or a length is a multiple of a huge page's. */
-    public static boolean aligned(long bytes) {
-        return (bytes & BYTES - 1) == 0;
+    /** A length or an address, made a multiple of a page's by rounding it up. */
+    public long roundUp(long length) {
+        return count(length) * bytes;
+    }
+
+    /** Whether an offset or a length is a multiple of a page's. */
+    public boolean aligned(long length) {
+        return (length & bytes - 1) == 0;
     }
 }

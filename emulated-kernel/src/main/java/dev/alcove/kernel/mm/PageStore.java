@@ -40,8 +40,8 @@ public final class PageStore {
     private final PhysicalMemory memory;
     private final boolean userAccessible;
     private final boolean pfnMap;
-    /** Whether pages come and go in units of huge pages. */
-    private final boolean huge;
+    /** The pool that the pages come from, if they come and go in units of huge pages. */
+    private final @Nullable HugePages pool;
     private final ReentrantLock lock = new ReentrantLock();
     private volatile long pages;
     /** Sorted, never changed in place; replaced under the lock. */
@@ -63,27 +63,28 @@ public final class PageStore {
      * @param userAccessible whether a user mapping may touch the pages (a guest_memfd without INIT_SHARED: SIGBUS)
      */
     public PageStore(PhysicalMemory memory, long pages, boolean userAccessible) {
-        this(memory, pages, userAccessible, false, false);
+        this(memory, pages, userAccessible, false, null);
     }
 
-    private PageStore(PhysicalMemory memory, long pages, boolean userAccessible, boolean pfnMap, boolean huge) {
+    private PageStore(
+            PhysicalMemory memory, long pages, boolean userAccessible, boolean pfnMap, @Nullable HugePages pool) {
         this.memory = memory;
         this.pages = pages;
         this.userAccessible = userAccessible;
         this.pfnMap = pfnMap;
-        this.huge = huge;
-        if (huge) {
-            memory.hugePages().add(this);
+        this.pool = pool;
+        if (pool != null) {
+            pool.add(this);
         }
     }
 
     /** An empty store of huge pages. What they take from the pool is its owner's to count. */
-    public static PageStore huge(PhysicalMemory memory) {
-        return huge(memory, 0);
+    public static PageStore huge(PhysicalMemory memory, HugePages pool) {
+        return huge(memory, pool, 0);
     }
 
-    static PageStore huge(PhysicalMemory memory, long pages) {
-        return new PageStore(memory, pages, true, false, true);
+    static PageStore huge(PhysicalMemory memory, HugePages pool, long pages) {
+        return new PageStore(memory, pages, true, false, pool);
     }
 
     /**
@@ -91,7 +92,7 @@ public final class PageStore {
      * pinned. The store takes a reference to each, until it is closed.
      */
     public static PageStore ofFrames(PhysicalMemory memory, long[] frames) {
-        PageStore store = new PageStore(memory, frames.length, true, true, false);
+        PageStore store = new PageStore(memory, frames.length, true, true, null);
         PageExtent extent = new PageExtent(0, frames.length, NO_HOME);
         for (int i = 0; i < frames.length; i++) {
             memory.get(frames[i]);
@@ -145,16 +146,22 @@ public final class PageStore {
         return userAccessible;
     }
 
-    /** Whether pages come and go in units of huge pages, and mappings end at them. */
-    boolean huge() {
-        return huge;
+    /** The pool, if pages come and go in units of huge pages, and mappings end at them. */
+    @Nullable HugePages pool() {
+        return pool;
     }
 
-    /** How many units of {@link HugePages#BYTES} have a page with a frame. */
+    /** Pages of the smallest unit that comes and goes. */
+    private long unit() {
+        return pool == null ? 1 : pool.frames();
+    }
+
+    /** How many units, which are huge pages if it is made of such, have a page with a frame. */
     public long presentUnits() {
         long count = 0;
         long end = pages;
-        for (long at = nextPresent(0, end); at < end; at = nextPresent((at | HugePages.FRAMES - 1) + 1, end)) {
+        long last = unit() - 1;
+        for (long at = nextPresent(0, end); at < end; at = nextPresent((at | last) + 1, end)) {
             count++;
         }
         return count;
@@ -441,8 +448,8 @@ public final class PageStore {
             }
             pages = 0;
             dropExtents(0);
-            if (huge) {
-                memory.hugePages().remove(this);
+            if (pool != null) {
+                pool.remove(this);
             }
         } finally {
             lock.unlock();
@@ -564,10 +571,10 @@ public final class PageStore {
 
     /** Frames for the largest aligned piece of the gap [start, end) around a page that there is room for. */
     private @Nullable PageExtent grow(long index, long start, long end) {
-        for (long size = EXTENT; size >= 1; size >>= 1) {
+        for (long size = EXTENT; size >= unit(); size >>= 1) {
             long first = Math.max(start, index & -size);
             long count = Math.min(end, (index & -size) + size) - first;
-            long home = memory.take(count);
+            long home = memory.take(count, unit());
             if (home >= 0) {
                 return show(home, first, count) ? new PageExtent(first, count, home) : null;
             }

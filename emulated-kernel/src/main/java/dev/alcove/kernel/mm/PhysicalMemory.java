@@ -40,7 +40,7 @@ public final class PhysicalMemory implements AutoCloseable {
     private final Extents extents;
 
     private final FileWindows windows = new FileWindows();
-    private final HugePages hugePages = new HugePages();
+    private final HugePools hugePools = new HugePools();
 
     /**
      * @param host where the memory comes from
@@ -92,9 +92,9 @@ public final class PhysicalMemory implements AutoCloseable {
         return view;
     }
 
-    /** The pool of huge pages. */
-    public HugePages hugePages() {
-        return hugePages;
+    /** The pools of huge pages. */
+    public HugePools hugePools() {
+        return hugePools;
     }
 
     /** Size in frames. */
@@ -123,8 +123,13 @@ public final class PhysicalMemory implements AutoCloseable {
 
     /** As {@link #allocate}, already charged. */
     long take(long count) {
+        return take(count, 1);
+    }
+
+    /** As {@link #take(long)}, with the first frame a multiple of a power of two. */
+    long take(long count, long alignment) {
         synchronized (extents) {
-            return extents.take(count, count >= HUGE ? HUGE : 1);
+            return extents.take(count, Math.max(alignment, count >= HUGE ? HUGE : 1));
         }
     }
 

@@ -164,7 +164,7 @@ final class Calls {
         }
         int fixed = (int) call.d() & (Linux.MAP_FIXED | Linux.MAP_FIXED_NOREPLACE);
         client.insert(new Insertion(
-                made.end(), -1, call.a(), length, (int) call.c(), fixed, pages.firstPage() << Linux.PAGE_SHIFT));
+                made.end(), -1, call.a(), Insertion.LARGE, length, (int) call.c(), fixed, pages.firstPage() << Linux.PAGE_SHIFT));
         return 0;
     }
 

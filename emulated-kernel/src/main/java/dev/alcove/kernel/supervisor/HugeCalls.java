@@ -5,6 +5,7 @@ import dev.alcove.kernel.file.HugetlbFile;
 import dev.alcove.kernel.file.Mapping;
 import dev.alcove.kernel.file.MemoryFile;
 import dev.alcove.kernel.mm.HugePages;
+import dev.alcove.kernel.mm.HugePools;
 import dev.alcove.kernel.mm.PhysicalMemory;
 import dev.alcove.sys.Errno;
 import dev.alcove.sys.Linux;
@@ -14,9 +15,6 @@ import dev.alcove.sys.Linux;
  * memfd of ordinary pages, at an address and with a length as of huge ones.
  */
 final class HugeCalls {
-    private static final int SIZE_SHIFT = 26;
-    private static final int SIZE_MASK = 0x3f;
-    private static final int LOG_2M = 21;
     private static final int MFD_FLAGS = 0x1f;
     private static final int FIXED = Linux.MAP_FIXED | Linux.MAP_FIXED_NOREPLACE;
 
@@ -30,39 +28,36 @@ final class HugeCalls {
         this.host = host;
     }
 
-    private static boolean known(int flags) {
-        int log = flags >>> SIZE_SHIFT & SIZE_MASK;
-        return log == 0 || log == LOG_2M;
-    }
-
     /** memfd_create(MFD_HUGETLB). */
     long create(Client client, Notification call) {
         int flags = (int) call.b();
         if (host.copyString(client.tid(), call.a()) == null) {
             return -Errno.EFAULT;
         }
-        if ((flags & ~(MFD_FLAGS | SIZE_MASK << SIZE_SHIFT)) != 0) {
+        if ((flags & ~(MFD_FLAGS | HugePools.SIZE_FLAGS)) != 0) {
             return -Errno.EINVAL;
         }
-        if (!known(flags)) {
+        HugePages pool = memory.hugePools().asked(flags);
+        if (pool == null) {
             return -Errno.ENODEV;
         }
         int seals = (flags & Linux.MFD_ALLOW_SEALING) != 0 ? 0 : MemoryFile.F_SEAL_SEAL;
-        return client.install(new HugetlbFile(memory, seals, 0), (flags & Linux.MFD_CLOEXEC) != 0);
+        return client.install(new HugetlbFile(memory, pool, seals, 0), (flags & Linux.MFD_CLOEXEC) != 0);
     }
 
     /** mmap(MAP_ANONYMOUS | MAP_HUGETLB). */
     long mapAnonymous(Client client, Notification call) {
         int flags = (int) call.d();
         int type = flags & Linux.MAP_TYPE;
-        if (call.b() == 0 || !known(flags) || (type != Linux.MAP_SHARED && type != Linux.MAP_PRIVATE)) {
+        HugePages pool = memory.hugePools().asked(flags);
+        if (call.b() == 0 || pool == null || (type != Linux.MAP_SHARED && type != Linux.MAP_PRIVATE)) {
             return -Errno.EINVAL;
         }
-        long length = HugePages.count(call.b()) * HugePages.BYTES;
+        long length = pool.roundUp(call.b());
         if (call.b() < 0 || length < 0) {
             return -Errno.ENOMEM;
         }
-        HugetlbFile file = new HugetlbFile(memory, MemoryFile.F_SEAL_SEAL, 0);
+        HugetlbFile file = new HugetlbFile(memory, pool, MemoryFile.F_SEAL_SEAL, 0);
         file.truncate(client, length);
         long answer = prepare(client, file, call, 0);
         Placeholders.Made made = answer < 0 ? null : placeholders.make(client, file);
@@ -70,7 +65,7 @@ final class HugeCalls {
             file.put();
             return answer < 0 ? answer : -Errno.ENOMEM;
         }
-        insert(client, call, made.end(), -1, 0);
+        insert(client, call, pool, made.end(), -1, 0);
         return 0;
     }
 
@@ -82,29 +77,31 @@ final class HugeCalls {
         long answer = prepare(client, file, call, call.f());
         if (answer == 0) {
             client.fit((int) call.e(), file);
-            insert(client, call, -1, (int) call.e(), call.f());
+            insert(client, call, file.pool(), -1, (int) call.e(), call.f());
         }
         return answer;
     }
 
     /** Takes the pages from the pool; 0 or a negated errno. The program's memory is shared, so private mappings are too. */
     private static long prepare(Client client, HugetlbFile file, Notification call, long offset) {
-        if ((call.d() & FIXED) != 0 && !HugePages.aligned(call.a())) {
+        if ((call.d() & FIXED) != 0 && !file.pool().aligned(call.a())) {
             return -Errno.EINVAL;
         }
-        long length = HugePages.count(call.b()) * HugePages.BYTES;
+        long length = file.pool().roundUp(call.b());
         int flags = ((int) call.d() & ~Linux.MAP_TYPE) | Linux.MAP_SHARED;
         return file.map(client, offset, length, (int) call.c(), flags) instanceof Mapping.Refused refused
                 ? -refused.errno()
                 : 0;
     }
 
-    private static void insert(Client client, Notification call, int file, int number, long offset) {
+    private static void insert(
+            Client client, Notification call, HugePages pool, int file, int number, long offset) {
         client.insert(new Insertion(
                 file,
                 number,
-                HugePages.count(call.a()) * HugePages.BYTES,
-                HugePages.count(call.b()) * HugePages.BYTES,
+                pool.roundUp(call.a()),
+                pool.bytes(),
+                pool.roundUp(call.b()),
                 (int) call.c(),
                 (int) call.d() & FIXED,
                 offset));

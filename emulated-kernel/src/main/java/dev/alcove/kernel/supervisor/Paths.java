@@ -5,7 +5,7 @@ import dev.alcove.kernel.file.DirectoryFile;
 import dev.alcove.kernel.file.OpenFile;
 import dev.alcove.kernel.file.Stat;
 import dev.alcove.kernel.file.Vfs;
-import dev.alcove.kernel.mm.HugePages;
+import dev.alcove.kernel.mm.HugePools;
 import dev.alcove.sys.Errno;
 import dev.alcove.sys.Linux;
 import java.lang.foreign.MemorySegment;
@@ -24,13 +24,13 @@ final class Paths {
     private static final String MEMORY = "/proc/meminfo";
 
     private final Vfs vfs;
-    private final HugePages pool;
+    private final HugePools pools;
     private final Host host;
     private final Clients clients;
 
-    Paths(Vfs vfs, HugePages pool, Host host, Clients clients) {
+    Paths(Vfs vfs, HugePools pools, Host host, Clients clients) {
         this.vfs = vfs;
-        this.pool = pool;
+        this.pools = pools;
         this.host = host;
         this.clients = clients;
     }
@@ -158,7 +158,7 @@ final class Paths {
         String text = host.readText(Host.AT_FDCWD, MEMORY);
         return text == null
                 ? Calls.PROCEED
-                : give(client, "meminfo", text.replaceAll("(?m)^Huge(Pages_|pagesize|tlb).*\n", "") + pool.describe(), flags);
+                : give(client, "meminfo", text.replaceAll("(?m)^Huge(Pages_|pagesize|tlb).*\n", "") + pools.describe(), flags);
     }
 
     private long give(Client client, String name, String text, int flags) {

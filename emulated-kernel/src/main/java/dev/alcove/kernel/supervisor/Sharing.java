@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 package dev.alcove.kernel.supervisor;
 
-import dev.alcove.kernel.mm.HugePages;
 import dev.alcove.sys.Errno;
 import dev.alcove.sys.Linux;
 import java.io.IOException;
@@ -95,13 +94,14 @@ final class Sharing {
     /** Finds the room first, aligned, and then maps. */
     private static long map(Tracee tracee, Insertion insertion, int number) {
         long length = insertion.length();
-        long slack = insertion.fixed() != 0 ? 0 : HugePages.BYTES;
+        boolean fixed = insertion.fixed() != 0;
+        long slack = fixed ? 0 : insertion.alignment();
         int reserve = Linux.MAP_PRIVATE | Linux.MAP_ANONYMOUS | Linux.MAP_NORESERVE | insertion.fixed();
         long room = tracee.call(Numbers.MMAP, insertion.address(), length + slack, Linux.PROT_NONE, reserve, -1, 0);
         if (Linux.isError(room)) {
             return room;
         }
-        long address = (room + slack) & -HugePages.BYTES;
+        long address = fixed ? room : (room + slack) & -insertion.alignment();
         if (address > room) {
             tracee.call(Numbers.MUNMAP, room, address - room, 0, 0, 0, 0);
         }

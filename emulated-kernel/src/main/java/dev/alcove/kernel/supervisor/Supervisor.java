@@ -75,7 +75,7 @@ public final class Supervisor {
             listener.wakeUpInStep();
             Clients clients = new Clients(host, listener, placeholders, kernel.memory(), kernel.faults(), filter);
             Calls calls = new Calls(
-                    new Paths(kernel.vfs(), kernel.memory().hugePages(), host, clients), new HugeCalls(kernel.memory(), placeholders, host), placeholders, kernel.profile());
+                    new Paths(kernel.vfs(), kernel.memory().hugePools(), host, clients), new HugeCalls(kernel.memory(), placeholders, host), placeholders, kernel.profile());
             Receivers receivers =
                     new Receivers(
                             listener,

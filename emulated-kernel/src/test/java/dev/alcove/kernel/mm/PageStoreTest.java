@@ -209,4 +209,21 @@ final class PageStoreTest {
             assertEquals(31, small.framesInUse());
         }
     }
+
+    @Test
+    void theFramesOfAHugePageAreContiguousAndAligned() {
+        for (HugePages pool : memory.hugePools().all()) {
+            long odd = memory.allocate(1);
+            PageStore store = PageStore.huge(memory, pool, 2 * pool.frames());
+            for (long page = 0; page < 2; page++) {
+                long first = store.frame(page * pool.frames() + 5) - 5;
+                assertEquals(0, first % pool.frames());
+                assertEquals(first, store.frame(page * pool.frames()));
+                assertEquals(first + pool.frames() - 1, store.frame((page + 1) * pool.frames() - 1));
+            }
+            assertEquals(2, store.presentUnits());
+            store.close();
+            memory.put(odd);
+        }
+    }
 }

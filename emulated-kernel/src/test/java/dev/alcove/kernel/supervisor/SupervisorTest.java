@@ -81,7 +81,7 @@ class SupervisorTest {
         String line = "exec > " + output + " 2>&1; " + command;
         try (EmulatedKernel kernel = new EmulatedKernel(KernelProfile.linux7_2(), new HostSyscalls())) {
             kernel.vfioPci().addEdu(new PciAddress(0, 0, 4, 0), 28);
-            kernel.memory().hugePages().resize(8);
+            kernel.memory().hugePools().ordinary().resize(8);
             prepare.accept(kernel);
             int status = new Supervisor(kernel, troubles::add)
                     .run(SHELL, List.of("sh", "-c", line), List.of("PATH=" + System.getenv("PATH")));

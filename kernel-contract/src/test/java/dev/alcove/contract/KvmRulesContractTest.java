@@ -74,9 +74,10 @@ final class KvmRulesContractTest {
     @EveryKernel
     void theFrequencyOfTheTimeStampCounter(KernelUnderTest kernel) {
         try (KvmRealGuest g = new KvmRealGuest(kernel)) {
+            // What a new vCPU has was measured when KVM began; the kernel may know better by now, 0 is what it knows.
+            ok(g.m.sys.ioctl(g.v.fd, kvm.KVM_SET_TSC_KHZ(), 0L));
             int khz = g.m.sys.ioctl(g.v.fd, kvm.KVM_GET_TSC_KHZ(), 0L);
             assertTrue(khz > 0, () -> "kHz " + khz);
-            ok(g.m.sys.ioctl(g.v.fd, kvm.KVM_SET_TSC_KHZ(), 0L));
             ok(g.m.sys.ioctl(g.v.fd, kvm.KVM_SET_TSC_KHZ(), (long) khz));
             assertEquals(khz, g.m.sys.ioctl(g.v.fd, kvm.KVM_GET_TSC_KHZ(), 0L));
         }

@@ -66,6 +66,11 @@ public final class RawSyscalls {
         }
     }
 
+    /** Where a function of this process's C library starts, 0 when it has none of that name. */
+    public long addressOf(String function) {
+        return LINKER.defaultLookup().find(function).map(MemorySegment::address).orElse(0L);
+    }
+
     /** A call with up to four arguments. */
     public long call(long number, long a, long b, long c, long d) {
         return call(number, a, b, c, d, 0, 0);

@@ -4,7 +4,6 @@ package dev.alcove.kernel.supervisor;
 import dev.alcove.sys.Errno;
 import dev.alcove.sys.Linux;
 import java.lang.foreign.Arena;
-import java.lang.foreign.Linker;
 import java.lang.foreign.MemorySegment;
 import java.util.ArrayList;
 import java.util.HashMap;
@@ -106,7 +105,7 @@ record Filter(int windowStart, int windowEnd, boolean names, long ownStart, long
      * @param end first descriptor behind the window, which is the upper half below it
      */
     static Filter of(Host host, int end, boolean names) {
-        long function = Linker.nativeLinker().defaultLookup().find("mmap").map(MemorySegment::address).orElse(0L);
+        long function = host.raw.addressOf("mmap");
         int maps = host.openAt(Host.AT_FDCWD, "/proc/self/maps", Linux.O_RDONLY);
         Area library = Area.at(host, maps, function);
         host.close(maps);

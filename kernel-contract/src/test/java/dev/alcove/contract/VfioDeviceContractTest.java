@@ -108,6 +108,9 @@ final class VfioDeviceContractTest {
             ok(edu.sys.ioctl(edu.device, EduUnderTest.GET_IRQ_INFO, msi));
             assertEquals(1, word(msi, 12));
             assertEquals(1, word(msi, 4) & 1, "VFIO_IRQ_INFO_EVENTFD");
+            MemorySegment msix = edu.words(16, 0, 2, 0);
+            ok(edu.sys.ioctl(edu.device, EduUnderTest.GET_IRQ_INFO, msix));
+            assertEquals(9, word(msix, 4), "VFIO_IRQ_INFO_EVENTFD and NORESIZE, without vectors");
             fails(Errno.EINVAL, edu.ioctl(EduUnderTest.GET_IRQ_INFO, 16, 0, 5, 0));
             fails(Errno.ENOTTY, edu.ioctl(0x3bff, 0));
         }

@@ -94,8 +94,10 @@ final class VfioQueries {
         }
         int kind = index == vfio.VFIO_PCI_INTX_IRQ_INDEX()
                 ? vfio.VFIO_IRQ_INFO_MASKABLE() | vfio.VFIO_IRQ_INFO_AUTOMASKED()
-                // Vectors of MSI-X can be added while others are in use.
-                : index == vfio.VFIO_PCI_MSIX_IRQ_INDEX() ? 0 : vfio.VFIO_IRQ_INFO_NORESIZE();
+                // Vectors of MSI-X, where there are any, can be added while others are in use.
+                : index == vfio.VFIO_PCI_MSIX_IRQ_INDEX() && interrupts.count(index) > 0
+                        ? 0
+                        : vfio.VFIO_IRQ_INFO_NORESIZE();
         info.setWord(4, vfio.VFIO_IRQ_INFO_EVENTFD() | kind);
         info.setWord(12, interrupts.count(index));
         return info.copyOut();

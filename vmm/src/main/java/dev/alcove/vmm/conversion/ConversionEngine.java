@@ -23,7 +23,7 @@ import org.jspecify.annotations.Nullable;
  */
 public final class ConversionEngine {
     private final List<ConversionPlanner.Block> blocks;
-    private final RangeLock ranges = new RangeLock();
+    private final RangeLock ranges;
     private final KvmAttributes attributes;
     private final ConversionCounters counters = new ConversionCounters();
     private final ConversionExecutor executor;
@@ -35,6 +35,16 @@ public final class ConversionEngine {
      * @param memory fresh: all shared, as the kernel has it
      */
     public ConversionEngine(Vm vm, GuestMemory memory) {
+        this(vm, memory, Waiting.PARK);
+    }
+
+    /**
+     * As above, with another way to wait.
+     *
+     * @param waiting how a vCPU waits while another one converts what overlaps its own range
+     */
+    public ConversionEngine(Vm vm, GuestMemory memory, Waiting waiting) {
+        this.ranges = new RangeLock(waiting);
         this.blocks = memory.blocks().stream()
                 .map(block -> new ConversionPlanner.Block(
                         block.range(),

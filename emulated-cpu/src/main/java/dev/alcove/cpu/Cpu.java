@@ -236,6 +236,11 @@ public final class Cpu {
         core.mmu.flush();
     }
 
+    /** Where the next instruction is; unlike {@link #state()} it brings nothing up to date, and may be asked in a run. */
+    public long instructionPointer() {
+        return core.rip;
+    }
+
     /** Number of instructions executed so far; a repeated string instruction counts once for each continuation. */
     public long instructions() {
         return core.retired;

@@ -2,6 +2,7 @@
 package dev.alcove.kernel.iommu;
 
 import dev.alcove.kernel.mm.MmioRegion;
+import dev.alcove.sys.Linux;
 import java.util.List;
 
 /** A function's place behind the IOMMU. A driver may know more of its devices. */
@@ -67,6 +68,25 @@ public class IommuDevice {
      */
     public final long exposeRegisters(int bar, MmioRegion region) {
         return group.iommu().registers().add(requesterId, bar, region);
+    }
+
+    /**
+     * IOVAs of pages that the device goes on to translate as the page tables of its domain do not, or no longer do:
+     * none, unless an unmap is under way at this moment.
+     */
+    public final List<Long> staleTranslations() {
+        IommuDomain domain = group.domain();
+        if (domain == null) {
+            return List.of();
+        }
+        long stamp = domain.beginDma();
+        try {
+            return iotlb.stale(domain.id(), page -> domain.walk(page << Linux.PAGE_SHIFT)).stream()
+                    .map(page -> page << Linux.PAGE_SHIFT)
+                    .toList();
+        } finally {
+            domain.endDma(stamp);
+        }
     }
 
     final Iotlb iotlb() {

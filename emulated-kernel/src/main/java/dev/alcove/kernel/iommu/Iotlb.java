@@ -1,6 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 package dev.alcove.kernel.iommu;
 
+import java.util.ArrayList;
+import java.util.List;
+import java.util.function.LongUnaryOperator;
+
 /**
  * The translations a device has cached: 64 sets of four, one entry per page of 4 KiB, tagged with the domain, so that a
  * change of the domain needs no flush. An entry stays until software invalidates it or another takes its place, the
@@ -42,6 +46,17 @@ final class Iotlb {
         domains[slot] = domain;
         pages[slot] = page;
         entries[slot] = entry;
+    }
+
+    /** The pages of a domain whose cached entry is not what a walk finds. */
+    synchronized List<Long> stale(int domain, LongUnaryOperator walk) {
+        List<Long> stale = new ArrayList<>();
+        for (int slot = 0; slot < ENTRIES; slot++) {
+            if (domains[slot] == domain && walk.applyAsLong(pages[slot]) != entries[slot]) {
+                stale.add(pages[slot]);
+            }
+        }
+        return stale;
     }
 
     /** Drops a domain's translations of pages [first, first + count). */

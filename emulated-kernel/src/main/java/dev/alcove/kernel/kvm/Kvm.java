@@ -17,11 +17,12 @@ import java.util.List;
 import java.util.concurrent.ConcurrentLinkedQueue;
 import java.util.concurrent.CopyOnWriteArrayList;
 import java.util.concurrent.atomic.AtomicLong;
+import org.jspecify.annotations.Nullable;
 
 /**
  * The KVM of one kernel: the driver behind /dev/kvm.
  *
- * <p>The public methods but {@link #open} only look; they are for reports and tests, and may be called from any thread.
+ * <p>The public methods but {@link #open} and {@link #observe} only look; they are for reports and tests, and may be called from any thread.
  */
 public final class Kvm {
     /** One tick of the time stamp counter is a nanosecond. */
@@ -43,6 +44,8 @@ public final class Kvm {
 
     private final ConcurrentLinkedQueue<String> troubles = new ConcurrentLinkedQueue<>();
 
+    private volatile @Nullable GuestSteps steps;
+
     /** A driver that takes guest memory from {@code memory}. */
     public Kvm(KernelProfile profile, PhysicalMemory memory, Allocator allocator) {
         this.profile = profile;
@@ -55,6 +58,15 @@ public final class Kvm {
         return task.install(
                 new KvmFile(this, (flags & (Linux.O_ACCMODE | Linux.O_NONBLOCK)) | Linux.O_LARGEFILE, nextInode()),
                 (flags & Linux.O_CLOEXEC) != 0);
+    }
+
+    /** Tells somebody of the steps of every vCPU that is created from now on; without, nothing is told or spent. */
+    public void observe(GuestSteps observer) {
+        steps = observer;
+    }
+
+    @Nullable GuestSteps steps() {
+        return steps;
     }
 
     KernelProfile profile() {

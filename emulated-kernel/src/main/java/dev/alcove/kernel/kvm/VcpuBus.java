@@ -25,6 +25,7 @@ final class VcpuBus implements GuestBus {
     private final Vcpu vcpu;
     private final StageTwo stageTwo;
     private final GuestMode mode;
+    private final @Nullable GuestSteps steps;
 
     /** Where the last lookup ended; its table is empty when it is no longer a slot of the machine. */
     private @Nullable Memslot last;
@@ -38,6 +39,7 @@ final class VcpuBus implements GuestBus {
         this.vcpu = vcpu;
         this.stageTwo = vm.stageTwo();
         this.mode = mode;
+        this.steps = vm.kvm().steps();
     }
 
     @Override
@@ -60,6 +62,9 @@ final class VcpuBus implements GuestBus {
         long answer = stageTwo.fault(this, gfn, write);
         if (answer != BLOCKED) {
             vcpu.statistics().count(answer == MMIO ? Statistic.PF_MMIO_SPTE_CREATED : Statistic.PF_FIXED);
+        }
+        if (steps != null) {
+            steps.lookedUp(vcpu.id, gpa, write);
         }
         if (!mode.enter() || vcpu.dirtyRingFull()) {
             retry = true;
@@ -264,6 +269,11 @@ final class VcpuBus implements GuestBus {
 
     @Override
     public boolean attend(Cpu cpu) {
+        if (steps != null) {
+            cpu.attention(); // again before the next block
+            mode.leave();
+            steps.instruction(vcpu.id, cpu.instructionPointer());
+        }
         resume();
         return vcpu.attend(cpu);
     }

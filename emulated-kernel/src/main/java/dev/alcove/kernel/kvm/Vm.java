@@ -126,6 +126,10 @@ final class Vm implements GmemOwner {
         return kvm.memory();
     }
 
+    Kvm kvm() {
+        return kvm;
+    }
+
     Mm mm() {
         return mm;
     }

@@ -10,6 +10,7 @@ import dev.alcove.memory.GuestMemory;
 import dev.alcove.sys.Errno;
 import java.util.List;
 import java.util.Optional;
+import java.util.function.BiFunction;
 import java.util.function.Supplier;
 import org.jspecify.annotations.Nullable;
 
@@ -27,6 +28,7 @@ public final class ConversionEngine {
     private final KvmAttributes attributes;
     private final ConversionCounters counters = new ConversionCounters();
     private final ConversionExecutor executor;
+    private final BiFunction<List<ConversionPlanner.Block>, ConversionRequest, ConversionPlanner.Plan> planner;
     private volatile @Nullable String unsafe;
 
     /**
@@ -44,6 +46,16 @@ public final class ConversionEngine {
      * @param waiting how a vCPU waits while another one converts what overlaps its own range
      */
     public ConversionEngine(Vm vm, GuestMemory memory, Waiting waiting) {
+        this(vm, memory, waiting, ConversionPlanner::plan);
+    }
+
+    /** As above, with another planner: for tests that plant a wrong order of steps. */
+    ConversionEngine(
+            Vm vm,
+            GuestMemory memory,
+            Waiting waiting,
+            BiFunction<List<ConversionPlanner.Block>, ConversionRequest, ConversionPlanner.Plan> planner) {
+        this.planner = planner;
         this.ranges = new RangeLock(waiting);
         this.blocks = memory.blocks().stream()
                 .map(block -> new ConversionPlanner.Block(
@@ -119,7 +131,7 @@ public final class ConversionEngine {
             if (before != null) {
                 return unsafe("after: " + before);
             }
-            return switch (ConversionPlanner.plan(blocks, request)) {
+            return switch (planner.apply(blocks, request)) {
                 case ConversionPlanner.Plan.Nothing() -> Outcome.done();
                 case ConversionPlanner.Plan.Refuse(int errno, String reason) -> refuse(errno, reason);
                 case ConversionPlanner.Plan.Steps(List<Step> steps, long bytes) -> execute(request, steps, bytes);

@@ -7,6 +7,7 @@ import dev.alcove.sys.AlcoveException;
 import dev.alcove.sys.Errno;
 import dev.alcove.vmm.VmOutcome;
 import java.util.concurrent.CompletableFuture;
+import java.util.concurrent.ThreadFactory;
 import org.jspecify.annotations.Nullable;
 
 /**
@@ -24,11 +25,21 @@ public final class VcpuThread {
 
     /** @param outcome gets how the machine ends, or the error that ended this thread */
     public VcpuThread(Vcpu vcpu, ExitHandler handler, CompletableFuture<VmOutcome> outcome) {
+        // A daemon: a vCPU that hangs in the kernel must not keep the JVM.
+        this(vcpu, handler, outcome, Thread.ofPlatform().daemon().name("vcpu-" + vcpu.id()).factory());
+    }
+
+    /**
+     * As above, on a thread of another make.
+     *
+     * @param threads asked for one thread
+     */
+    public VcpuThread(
+            Vcpu vcpu, ExitHandler handler, CompletableFuture<VmOutcome> outcome, ThreadFactory threads) {
         this.vcpu = vcpu;
         this.handler = handler;
         this.outcome = outcome;
-        // A daemon: a vCPU that hangs in the kernel must not keep the JVM.
-        this.thread = Thread.ofPlatform().daemon().name("vcpu-" + vcpu.id()).unstarted(this::body);
+        this.thread = threads.newThread(this::body);
     }
 
     public void start() {

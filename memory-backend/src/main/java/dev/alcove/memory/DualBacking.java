@@ -2,7 +2,6 @@
 package dev.alcove.memory;
 
 import dev.alcove.kvm.GuestMemfd;
-import dev.alcove.kvm.Memslot;
 import dev.alcove.kvm.Vm;
 import java.lang.foreign.MemorySegment;
 
@@ -52,8 +51,8 @@ public final class DualBacking implements MemoryBacking {
     }
 
     @Override
-    public Memslot memslot(int slot, long gpa) {
-        return Memslot.of(slot, gpa, size(), shared.shared().address(), gmem, 0);
+    public MemoryRegion.Ram content() {
+        return new MemoryRegion.Ram(shared.shared().address(), false, gmem, 0);
     }
 
     @Override

@@ -22,19 +22,21 @@ import org.jspecify.annotations.Nullable;
  */
 public final class GuestMemory implements AutoCloseable {
     private final Vm vm;
+    private final AddressSpace space;
     private final RamLayout layout;
     private final boolean confidential;
-    /** Ascending by address; slot n shows block n. */
+    /** Ascending by address. */
     private final List<RamBlock> blocks = new ArrayList<>();
 
     private GuestMemory(Vm vm, RamLayout layout, boolean confidential) {
         this.vm = vm;
+        this.space = new AddressSpace(vm);
         this.layout = layout;
         this.confidential = confidential;
     }
 
     /**
-     * Makes all blocks and their memslots, numbered from 0. When one fails, those before it are taken back.
+     * Makes an address space, all blocks, and puts them there. When one fails, those before it are taken back.
      *
      * @param confidential whether pages can be private; all of them begin as shared
      * @throws AlcoveException what the kernel refused
@@ -57,20 +59,23 @@ public final class GuestMemory implements AutoCloseable {
     }
 
     private void add(GpaRange range) {
-        int slot = blocks.size();
-        RamBlock block = RamBlock.create(vm, "ram" + slot, range, confidential);
+        RamBlock block = RamBlock.create(vm, "ram" + blocks.size(), range, confidential);
         try {
-            var memslot = block.backing().memslot(slot, range.start().value());
-            if (confidential) {
-                vm.setUserMemoryRegion2(memslot);
-            } else {
-                vm.setUserMemoryRegion(memslot);
-            }
+            space.add(region(block));
         } catch (RuntimeException failure) {
             block.close();
             throw failure;
         }
         blocks.add(block);
+    }
+
+    private static MemoryRegion region(RamBlock block) {
+        return MemoryRegion.ram(block.name(), block.range(), block.backing().content());
+    }
+
+    /** The guest's address space, in which the blocks are. */
+    public AddressSpace addressSpace() {
+        return space;
     }
 
     /** The blocks, ascending by address. */
@@ -197,10 +202,9 @@ public final class GuestMemory implements AutoCloseable {
     public void close() {
         RuntimeException first = null;
         while (!blocks.isEmpty()) {
-            int slot = blocks.size() - 1;
-            try (RamBlock _ = blocks.remove(slot)) {
+            try (RamBlock block = blocks.removeLast()) {
                 if (vm.fd() >= 0) {
-                    vm.deleteMemslot(slot);
+                    space.remove(region(block));
                 }
             } catch (RuntimeException failure) {
                 first = first == null ? failure : first;

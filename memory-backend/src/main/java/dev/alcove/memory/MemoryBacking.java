@@ -2,7 +2,6 @@
 package dev.alcove.memory;
 
 import dev.alcove.discard.Hva;
-import dev.alcove.kvm.Memslot;
 import dev.alcove.sys.SyscallException;
 import java.lang.foreign.MemorySegment;
 
@@ -36,8 +35,8 @@ public sealed interface MemoryBacking extends AutoCloseable permits SharedBackin
     /** Whether a page that is converted leaves memory behind on its old side, which {@link #release} frees. */
     boolean leavesMemoryBehind();
 
-    /** The memslot that shows this block to the guest. */
-    Memslot memslot(int slot, long gpa);
+    /** What this block is in the guest's address space. */
+    MemoryRegion.Ram content();
 
     /**
      * Frees the memory that one side of a range takes; it reads as zero afterwards. The other side is not touched.

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 package dev.alcove.memory;
 
-import dev.alcove.kvm.Memslot;
 import dev.alcove.sys.Errno;
 import dev.alcove.sys.KernelFile;
 import dev.alcove.sys.Linux;
@@ -65,8 +64,8 @@ public final class SharedBacking extends KernelFile implements MemoryBacking {
     }
 
     @Override
-    public Memslot memslot(int slot, long gpa) {
-        return Memslot.of(slot, gpa, size(), mapping.address());
+    public MemoryRegion.Ram content() {
+        return MemoryRegion.Ram.of(mapping.address());
     }
 
     @Override

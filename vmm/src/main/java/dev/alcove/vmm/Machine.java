@@ -42,7 +42,6 @@ import java.util.concurrent.CompletionException;
 import java.util.concurrent.ExecutionException;
 import java.util.concurrent.TimeUnit;
 import java.util.concurrent.TimeoutException;
-import java.util.concurrent.atomic.AtomicInteger;
 import org.jspecify.annotations.Nullable;
 
 /**
@@ -53,9 +52,6 @@ import org.jspecify.annotations.Nullable;
  * all three.
  */
 public final class Machine implements AutoCloseable {
-    /** The first memslot that RAM does not use. */
-    private static final int FIRST_DEVICE_SLOT = 64;
-
     private static final int KVM_HC_MAP_GPA_RANGE = 12;
 
     private final MachineConfig config;
@@ -156,8 +152,7 @@ public final class Machine implements AutoCloseable {
     }
 
     private Board board(RamLayout layout) {
-        AtomicInteger slots = new AtomicInteger(FIRST_DEVICE_SLOT);
-        return new Board(vm, mmio, new InterruptRoutes(vm), new DeviceWindow(layout), slots::getAndIncrement);
+        return new Board(vm, mmio, new InterruptRoutes(vm), new DeviceWindow(layout), memory.addressSpace());
     }
 
     /** Makes all RAM private, except for the pages of the image: nothing can be put into private memory from here. */

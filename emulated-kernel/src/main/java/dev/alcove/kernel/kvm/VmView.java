@@ -16,6 +16,15 @@ public final class VmView {
      */
     public record PrivateRange(long start, long end) {}
 
+    /**
+     * A memslot.
+     *
+     * @param flags KVM_MEM_ bits
+     * @param hva user address of the first byte
+     * @param gmemOffset bytes; -1 without a guest_memfd
+     */
+    public record Slot(int id, long gpa, long size, int flags, long hva, long gmemOffset) {}
+
     private final Vm vm;
 
     VmView(Vm vm) {
@@ -29,6 +38,19 @@ public final class VmView {
             ranges.add(new PrivateRange(interval.first() << Linux.PAGE_SHIFT, interval.end() << Linux.PAGE_SHIFT));
         }
         return ranges;
+    }
+
+    /** What the guest sees in the address space of processors, in the order of addresses. */
+    public List<Slot> slots() {
+        return vm.slots().all().stream()
+                .map(slot -> new Slot(
+                        slot.id,
+                        slot.baseGfn << Linux.PAGE_SHIFT,
+                        slot.pages << Linux.PAGE_SHIFT,
+                        slot.flags,
+                        slot.userspaceAddress,
+                        slot.hasGmem() ? slot.gmemOffset << Linux.PAGE_SHIFT : -1))
+                .toList();
     }
 
     /** Whether a guest physical address is private. */

@@ -2,16 +2,16 @@
 package dev.alcove.vmm.device;
 
 import dev.alcove.kvm.Vm;
+import dev.alcove.memory.AddressSpace;
 import dev.alcove.vmm.bus.MmioBus;
-import java.util.function.IntSupplier;
 
 /**
  * What a device is plugged into.
  *
- * @param vm for memslots and interrupts
+ * @param vm for interrupts
  * @param mmio for registers that are trapped
  * @param routes for message signalled interrupts
  * @param window addresses for BARs
- * @param memslots gives memslot numbers that nobody has used
+ * @param space the guest's address space, for parts of BARs that the guest reaches without an exit
  */
-public record Board(Vm vm, MmioBus mmio, InterruptRoutes routes, DeviceWindow window, IntSupplier memslots) {}
+public record Board(Vm vm, MmioBus mmio, InterruptRoutes routes, DeviceWindow window, AddressSpace space) {}

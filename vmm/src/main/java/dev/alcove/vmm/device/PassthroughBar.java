@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 package dev.alcove.vmm.device;
 
-import dev.alcove.kvm.Memslot;
+import dev.alcove.discard.GpaRange;
+import dev.alcove.memory.MemoryRegion;
+import dev.alcove.sys.BadInputException;
 import dev.alcove.sys.Linux;
 import dev.alcove.sys.StructCache;
 import dev.alcove.sys.SyscallException;
@@ -25,14 +27,20 @@ import java.util.List;
 final class PassthroughBar implements MmioDevice, AutoCloseable {
     private static final int MAX_ACCESS = 8;
 
-    private record Slot(int number, VfioMapping mapping, long offset) {}
+    /** A part that is mapped here. */
+    private record Part(String name, VfioMapping mapping, long offset) {
+        MemoryRegion at(long bar) {
+            return MemoryRegion.device(name, GpaRange.of(bar + offset, mapping.size()), mapping.address());
+        }
+    }
 
     private final VfioDevice device;
     private final VfioRegion region;
     private final Board board;
-    private final List<Slot> slots = new ArrayList<>();
+    private final List<Part> parts = new ArrayList<>();
     private final StructCache buffers = new StructCache(ValueLayout.JAVA_LONG);
-    private boolean shown;
+    /** The parts in the guest's address space. */
+    private List<MemoryRegion> shown = List.of();
 
     /** @param region of a size that is a power of two */
     PassthroughBar(VfioDevice device, VfioRegion region, Board board) {
@@ -43,7 +51,7 @@ final class PassthroughBar implements MmioDevice, AutoCloseable {
             for (VfioRegion.Area area : region.mappable()) {
                 if (((area.offset() | area.size()) & (Linux.PAGE_SIZE - 1)) == 0) {
                     VfioMapping mapping = device.mmapRegion(region, area.offset(), area.size());
-                    slots.add(new Slot(board.memslots().getAsInt(), mapping, area.offset()));
+                    parts.add(new Part(device + " BAR " + region.index(), mapping, area.offset()));
                 }
             }
         } catch (RuntimeException e) {
@@ -56,36 +64,34 @@ final class PassthroughBar implements MmioDevice, AutoCloseable {
         return region.size();
     }
 
-    /** Puts the BAR at an address; hidden before. Where something else is, it stays hidden. */
+    /** Puts the BAR at an address, wherever it is now. Where another device is, or no place at all, it is hidden. */
     void show(long address) {
-        if (!board.mmio().add(address, region.size(), this)) {
+        board.mmio().remove(this);
+        if (GpaRange.aligned(address, region.size(), 1).isEmpty() || !board.mmio().add(address, region.size(), this)) {
+            hide();
             return;
         }
-        shown = true;
-        for (Slot slot : slots) {
-            try {
-                board.vm().setUserMemoryRegion(Memslot.of(
-                        slot.number(), address + slot.offset(), slot.mapping().size(), slot.mapping().address()));
-            } catch (SyscallException _) {
-                hide(); // over RAM, or not page aligned: a guest that does this gets nothing
-                return;
-            }
+        try {
+            move(parts.stream().map(part -> part.at(address)).toList());
+        } catch (SyscallException | BadInputException _) {
+            hide(); // beyond what the processor can address, or not page aligned: a guest that does this gets nothing
         }
     }
 
     /** Takes the BAR out of the guest's address space. */
     void hide() {
-        if (!shown) {
-            return;
-        }
-        shown = false;
         board.mmio().remove(this);
-        for (Slot slot : slots) {
-            try {
-                board.vm().deleteMemslot(slot.number());
-            } catch (SyscallException _) {
-                // EINVAL: show() did not get to it
-            }
+        try {
+            move(List.of());
+        } catch (SyscallException _) {
+            // What KVM keeps is shown to the guest until the VM ends.
+        }
+    }
+
+    private void move(List<MemoryRegion> next) {
+        if (!next.equals(shown)) {
+            board.space().change(shown, next);
+            shown = next;
         }
     }
 
@@ -119,9 +125,9 @@ final class PassthroughBar implements MmioDevice, AutoCloseable {
     @Override
     public void close() {
         hide();
-        for (Slot slot : slots) {
-            slot.mapping().close();
+        for (Part part : parts) {
+            part.mapping().close();
         }
-        slots.clear();
+        parts.clear();
     }
 }

@@ -192,13 +192,11 @@ public final class PassthroughDevice implements PciFunction, AutoCloseable {
         if (bar == null) {
             return;
         }
-        boolean visible = memoryEnabled();
-        bar.hide();
         long sizeMask = -bar.size();
         kept[bar(index)] = low == index
                 ? (value & (int) sizeMask) | (kept[bar(index)] & BAR_FLAGS)
                 : value & (int) (sizeMask >>> 32);
-        if (visible) {
+        if (memoryEnabled()) {
             show(low, bar);
         }
     }
@@ -219,6 +217,8 @@ public final class PassthroughDevice implements PciFunction, AutoCloseable {
         // An address of zero, or all ones while a guest looks for the size, is no place.
         if (address > 0 && address + bar.size() > 0 && (isWide(index) || address + bar.size() < 1L << 32)) {
             bar.show(address);
+        } else {
+            bar.hide();
         }
     }
 

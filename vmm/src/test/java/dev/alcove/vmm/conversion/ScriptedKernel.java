@@ -150,6 +150,8 @@ final class ScriptedKernel extends NoSyscalls {
     public synchronized int ioctl(int fd, int request, long argument) {
         if (request == kvm.KVM_GET_API_VERSION()) {
             return kvm.KVM_API_VERSION();
+        } else if (request == kvm.KVM_CHECK_EXTENSION()) {
+            return 0;
         } else if (request == kvm.KVM_GET_VCPU_MMAP_SIZE()) {
             return 3 * Linux.PAGE_SIZE;
         } else if (request == kvm.KVM_CREATE_VM()) {

@@ -17,6 +17,11 @@ final class SyncFile extends OpenFile {
     }
 
     @Override
+    public boolean polls() {
+        return true;
+    }
+
+    @Override
     public Stat stat() {
         return new Stat(0, 0600, 0, 0);
     }

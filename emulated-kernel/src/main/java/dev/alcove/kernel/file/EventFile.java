@@ -155,6 +155,16 @@ public class EventFile extends OpenFile {
     }
 
     @Override
+    public boolean polls() {
+        return true;
+    }
+
+    @Override
+    public boolean transfers() {
+        return true;
+    }
+
+    @Override
     public boolean anonymous() {
         return true;
     }

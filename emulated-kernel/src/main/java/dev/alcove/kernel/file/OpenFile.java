@@ -174,6 +174,16 @@ public abstract class OpenFile implements Referenced {
         return Linux.POLLIN | Linux.POLLOUT;
     }
 
+    /** Whether poll(2) is an operation of its own: epoll takes no other file. */
+    public boolean polls() {
+        return false;
+    }
+
+    /** Whether there is something to read(2) from it, or to write(2) to it. */
+    public boolean transfers() {
+        return false;
+    }
+
     /** What fstat(2) tells. */
     public abstract Stat stat();
 

@@ -98,6 +98,11 @@ public final class TextFile extends OpenFile {
     }
 
     @Override
+    public boolean transfers() {
+        return true;
+    }
+
+    @Override
     public Stat stat() {
         return new Stat(inode, Stat.S_IFREG | mode, Linux.PAGE_SIZE, 0);
     }

@@ -27,7 +27,7 @@ abstract sealed class EventQueue extends IommufdObject permits FaultQueue, Virtu
         return file;
     }
 
-    /** Tells who polls the file that there is something to read; no lock is held. */
+    /** Tells who polls the file that there is something to read, or no longer; the queue's lock is not held. */
     final void wake() {
         file.changed();
     }
@@ -50,7 +50,9 @@ abstract sealed class EventQueue extends IommufdObject permits FaultQueue, Virtu
 
         @Override
         public long read(Task task, MemorySegment buffer) {
-            return EventQueue.this.read(buffer);
+            long done = EventQueue.this.read(buffer);
+            wake();
+            return done;
         }
 
         @Override
@@ -61,6 +63,16 @@ abstract sealed class EventQueue extends IommufdObject permits FaultQueue, Virtu
         @Override
         public int poll() {
             return EventQueue.this.poll();
+        }
+
+        @Override
+        public boolean polls() {
+            return true;
+        }
+
+        @Override
+        public boolean transfers() {
+            return true;
         }
 
         @Override

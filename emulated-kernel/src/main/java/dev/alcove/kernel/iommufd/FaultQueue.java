@@ -42,9 +42,12 @@ final class FaultQueue extends EventQueue {
     }
 
     /** Answers whatever a group of devices asked for while it was attached so: it is not any more. */
-    synchronized void refuse(AttachHandle handle) {
-        refuse(unread.iterator(), handle);
-        refuse(unanswered.values().iterator(), handle);
+    void refuse(AttachHandle handle) {
+        synchronized (this) {
+            refuse(unread.iterator(), handle);
+            refuse(unanswered.values().iterator(), handle);
+        }
+        wake();
     }
 
     private static void refuse(Iterator<PageRequestGroup> groups, AttachHandle handle) {

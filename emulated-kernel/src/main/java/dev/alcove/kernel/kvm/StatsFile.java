@@ -98,6 +98,11 @@ final class StatsFile extends OpenFile {
     }
 
     @Override
+    public boolean transfers() {
+        return true;
+    }
+
+    @Override
     public boolean anonymous() {
         return true;
     }

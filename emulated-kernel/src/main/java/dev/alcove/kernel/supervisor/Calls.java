@@ -27,17 +27,22 @@ final class Calls {
     /** What read and write move at most, in bytes. */
     private static final long MOST = 1 << 20;
 
+    /** IOV_MAX. */
+    private static final int MOST_VECTORS = 1024;
+
     private final Paths paths;
     private final HugeCalls huge;
     private final Placeholders placeholders;
     private final MemoryCalls memoryCalls = new MemoryCalls();
     private final KernelProfile profile;
+    private final Copies copies;
 
-    Calls(Paths paths, HugeCalls huge, Placeholders placeholders, KernelProfile profile) {
+    Calls(Paths paths, HugeCalls huge, Copies copies, Placeholders placeholders, KernelProfile profile) {
         this.placeholders = placeholders;
         this.profile = profile;
         this.paths = paths;
         this.huge = huge;
+        this.copies = copies;
     }
 
     /** Where calls that change mappings go. */
@@ -127,8 +132,36 @@ final class Calls {
             case Numbers.NEWFSTATAT -> Paths.tell(client, file.stat(), call.c());
             case Numbers.STATX -> Paths.tellExtended(client, file.stat(), call.e());
             case Numbers.FSYNC, Numbers.FCHMOD -> -Errno.EINVAL;
+            case Numbers.DUP, Numbers.DUP2, Numbers.DUP3, Numbers.FCNTL -> copies.serve(client, file, call);
+            case Numbers.READV, Numbers.WRITEV -> vector(client, file, call);
             default -> PROCEED;
         };
+    }
+
+    /** readv and writev, a buffer after the other up to the first that is not filled. */
+    private long vector(Client client, OpenFile file, Notification call) {
+        int count = Math.clamp(call.c(), -1, MOST_VECTORS + 1);
+        if (count < 0 || count > MOST_VECTORS) {
+            return -Errno.EINVAL;
+        }
+        MemorySegment vectors = MemorySegment.ofArray(new long[2 * count]);
+        if (client.copyIn(call.b(), vectors) != 0) {
+            return -Errno.EFAULT;
+        }
+        int number = call.number() == Numbers.READV ? Numbers.READ : Numbers.WRITE;
+        long done = 0;
+        for (int i = 0; i < count; i++) {
+            long length = vectors.getAtIndex(JAVA_LONG, 2L * i + 1);
+            long moved = length == 0 ? 0 : serve(client, file, call.moving(number, vectors.getAtIndex(JAVA_LONG, 2L * i), length));
+            if (moved < 0) {
+                return done > 0 ? done : moved;
+            }
+            done += moved;
+            if (moved < length) {
+                return done;
+            }
+        }
+        return done;
     }
 
     @FunctionalInterface

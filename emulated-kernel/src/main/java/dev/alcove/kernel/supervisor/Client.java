@@ -10,7 +10,12 @@ import dev.alcove.kernel.task.Signals;
 import dev.alcove.kernel.task.Task;
 import dev.alcove.kernel.task.UserMemory;
 import dev.alcove.sys.Errno;
+import java.io.IOException;
 import java.lang.foreign.MemorySegment;
+import java.nio.file.DirectoryIteratorException;
+import java.nio.file.DirectoryStream;
+import java.nio.file.Files;
+import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.List;
 import org.jspecify.annotations.Nullable;
@@ -35,6 +40,7 @@ final class Client implements Task, UserMemory {
     private long call;
     private @Nullable Insertion insertion;
     private volatile boolean inserting;
+    private boolean toFollow;
 
     /** @param directory of the thread in procfs, taken over */
     Client(
@@ -60,7 +66,7 @@ final class Client implements Task, UserMemory {
         call = notification.id();
         long id = call;
         faults.enter(tid);
-        signals.begin(() -> listener.valid(id));
+        signals.begin(() -> id == Notification.NONE || listener.valid(id));
     }
 
     /** The call is over. */
@@ -168,6 +174,23 @@ final class Client implements Task, UserMemory {
         return file;
     }
 
+    /** Whether a descriptor below a number is a file of the emulated kernel that somebody may read or write. */
+    boolean ownBelow(int number) {
+        try (DirectoryStream<Path> numbers = Files.newDirectoryStream(Path.of("/proc/" + tid + "/fd"))) {
+            for (Path path : numbers) {
+                int fd = Integer.parseInt(path.getFileName().toString());
+                Placeholders.Placeholder placeholder = fd < number ? placeholder(fd) : null;
+                OpenFile file = placeholder == null ? null : placeholder.file;
+                if (file != null && file.transfers()) {
+                    return true;
+                }
+            }
+            return false;
+        } catch (IOException | DirectoryIteratorException gone) {
+            return false;
+        }
+    }
+
     @Override
     public @Nullable OpenFile file(int fd) {
         OpenFile own = own(fd);
@@ -233,6 +256,34 @@ final class Client implements Task, UserMemory {
         Insertion taken = insertion;
         insertion = null;
         return taken;
+    }
+
+    /** The program is about to have a copy of a file under a number that no filter looks at. */
+    void setToFollow() {
+        toFollow = true;
+    }
+
+    /** Whether it is, once. */
+    boolean takeToFollow() {
+        boolean taken = toFollow;
+        toFollow = false;
+        return taken;
+    }
+
+    /** A copy of one of the descriptors, at a number of the window; negative where there is none. */
+    int copy(int fd, boolean closeOnExec) {
+        int taken = host.takeFile(tid, fd);
+        int number = taken < 0 ? taken : process.windowNumber(directory);
+        if (number >= 0) {
+            number = listener.addFile(call, taken, number, closeOnExec);
+        }
+        host.close(taken);
+        return number;
+    }
+
+    /** Whether a number of a descriptor is free. */
+    boolean isFree(int fd) {
+        return host.readLink(directory, "fd/" + fd).isEmpty();
     }
 
     /** Whether the thread's calls are not its own but made for it, to map something. */

@@ -8,6 +8,8 @@ import dev.alcove.sys.RawSyscalls;
 import java.lang.foreign.Arena;
 import java.lang.foreign.MemorySegment;
 import java.nio.charset.StandardCharsets;
+import java.util.Map;
+import java.util.concurrent.ConcurrentHashMap;
 import org.jspecify.annotations.Nullable;
 
 import static java.lang.foreign.ValueLayout.JAVA_BYTE;
@@ -28,6 +30,7 @@ final class Host {
 
     private static final int PIECE = 1 << 16;
     private static final long NR_POLL = 7;
+    private static final long NR_WAIT4 = 61;
     private static final long NR_FLOCK = 73;
     private static final long NR_CAPGET = 125;
     private static final long NR_PRCTL = 157;
@@ -35,6 +38,7 @@ final class Host {
     private static final long NR_INOTIFY_ADD_WATCH = 254;
     private static final long NR_INOTIFY_RM_WATCH = 255;
     private static final long NR_INOTIFY_INIT1 = 294;
+    private static final long NR_PIPE2 = 293;
     private static final long NR_OPENAT = 257;
     private static final long NR_NEWFSTATAT = 262;
     private static final long NR_READLINKAT = 267;
@@ -62,6 +66,7 @@ final class Host {
     final HostSyscalls calls = new HostSyscalls();
     final RawSyscalls raw = new RawSyscalls();
     private final ThreadLocal<Scratch> scratch = ThreadLocal.withInitial(Scratch::new);
+    private final Map<Integer, Integer> ends = new ConcurrentHashMap<>();
     private final long anonymousDevice;
 
     Host() {
@@ -225,6 +230,24 @@ final class Host {
         return taken;
     }
 
+    /**
+     * wait4(2). The end of a child is told once, perhaps to a thread that traces it: {@link #end} has it then.
+     *
+     * @param status gets the status
+     */
+    int await(int pid, MemorySegment status, int options) {
+        int ended = (int) raw.call(NR_WAIT4, pid, status.address(), options, 0);
+        if (ended > 0 && (status.get(JAVA_INT, 0) & 0xff) != 0x7f) {
+            ends.put(ended, status.get(JAVA_INT, 0));
+        }
+        return ended;
+    }
+
+    /** The status with which a child has ended, of which {@link #await} has told; null when it has not. */
+    @Nullable Integer end(int pid) {
+        return ends.get(pid);
+    }
+
     /** The effective capabilities of a thread, as bits; none when it is gone. */
     long capabilities(int tid) {
         Scratch own = scratch.get();
@@ -250,6 +273,24 @@ final class Host {
     }
 
     // Own files.
+
+    /** The ends of a new pipe, that for reading first, neither of which waits; null when there can be none. */
+    int @Nullable [] pipe() {
+        Scratch own = scratch.get();
+        long answer = raw.call(NR_PIPE2, own.struct.address(), Linux.O_CLOEXEC | Linux.O_NONBLOCK, 0);
+        return answer < 0 ? null : new int[] {own.struct.get(JAVA_INT, 0), own.struct.get(JAVA_INT, 4)};
+    }
+
+    /** Writes one byte, or reads one. */
+    void move(int fd, boolean in) {
+        Scratch own = scratch.get();
+        MemorySegment one = own.struct.asSlice(0, 1);
+        if (in) {
+            calls.read(fd, one);
+        } else {
+            calls.write(fd, one);
+        }
+    }
 
     int flock(int fd, int operation) {
         return (int) raw.call(NR_FLOCK, fd, operation, 0);

@@ -16,10 +16,15 @@ final class Numbers {
     static final int IOCTL = 16;
     static final int PREAD64 = 17;
     static final int PWRITE64 = 18;
+    static final int READV = 19;
+    static final int WRITEV = 20;
     static final int ACCESS = 21;
     static final int MREMAP = 25;
     static final int MADVISE = 28;
+    static final int DUP = 32;
+    static final int DUP2 = 33;
     static final int EXECVE = 59;
+    static final int FCNTL = 72;
     static final int FSYNC = 74;
     static final int FTRUNCATE = 77;
     static final int READLINK = 89;
@@ -30,6 +35,7 @@ final class Numbers {
     static final int READLINKAT = 267;
     static final int FACCESSAT = 269;
     static final int FALLOCATE = 285;
+    static final int DUP3 = 292;
     static final int EXECVEAT = 322;
     static final int MEMFD_CREATE = 319;
     static final int STATX = 332;
@@ -44,8 +50,8 @@ final class Numbers {
 
     /** Those that ask for a descriptor in the window. */
     static final int[] ON_WINDOW = {
-        READ, WRITE, FSTAT, NEWFSTATAT, LSEEK, PREAD64, PWRITE64, FTRUNCATE, FCHMOD, FSYNC, GETDENTS64, STATX,
-        READLINKAT, FACCESSAT, FACCESSAT2
+        READ, WRITE, FSTAT, NEWFSTATAT, LSEEK, PREAD64, PWRITE64, READV, WRITEV, FTRUNCATE, FCHMOD, FSYNC, GETDENTS64,
+        STATX, READLINKAT, FACCESSAT, FACCESSAT2, DUP, DUP2, DUP3, FCNTL
     };
 
     /** Those that ask for a path, where names are claimed: by the path alone. */

@@ -15,7 +15,7 @@ import static java.lang.foreign.ValueLayout.JAVA_LONG;
 
 /**
  * The calls of the program that name a path: what the emulated kernel claims is looked up in its own tree, everything
- * else is the host's. Paths that are relative to a directory of the host's are the host's too.
+ * else is the host's. A path that is relative to a directory of the host's is looked up by the directory's own name.
  */
 final class Paths {
     private static final int AT_SYMLINK_NOFOLLOW = 0x100;
@@ -60,7 +60,11 @@ final class Paths {
             return path == null || path.isEmpty() ? null : path;
         }
         OpenFile file = directory == Host.AT_FDCWD ? null : client.own(directory);
-        return file instanceof DirectoryFile start ? start.path() + "/" + path : null;
+        if (file != null) {
+            return file instanceof DirectoryFile start ? start.path() + "/" + path : null;
+        }
+        String start = host.readLink(client.directory(), directory == Host.AT_FDCWD ? "cwd" : "fd/" + directory);
+        return start.startsWith("/") ? start + "/" + path : null;
     }
 
     private @Nullable String claimed(Client client, int directory, long address) {

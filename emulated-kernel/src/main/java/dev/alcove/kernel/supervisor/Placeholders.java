@@ -28,6 +28,9 @@ import static java.lang.foreign.ValueLayout.JAVA_INT;
  * close a third through /proc. An event is there before the close that made it returns, so whoever drains the queue
  * before it serves a call sees every earlier close.
  *
+ * <p>A file that can be polled is a FIFO instead, which has a byte in it while there is something to read: a
+ * {@link Readiness}. What is read from and written to the file does not pass through it.
+ *
  * <p>Thread safe: the table is concurrent, draining is guarded by the monitor.
  */
 final class Placeholders implements AutoCloseable {
@@ -41,10 +44,20 @@ final class Placeholders implements AutoCloseable {
         final int watch;
         /** The pages that a mapping shows; null where there are none. */
         final @Nullable PageStore shown;
+        /** Of a file that can be polled. */
+        final @Nullable Readiness readiness;
+
         volatile @Nullable OpenFile file;
 
-        Placeholder(Host.Identity identity, int memory, int watch, @Nullable PageStore shown, OpenFile file) {
+        Placeholder(
+                Host.Identity identity,
+                int memory,
+                int watch,
+                @Nullable PageStore shown,
+                @Nullable Readiness readiness,
+                OpenFile file) {
             this.shown = shown;
+            this.readiness = readiness;
             this.identity = identity;
             this.memory = memory;
             this.watch = watch;
@@ -79,29 +92,43 @@ final class Placeholders implements AutoCloseable {
      * @return null when the host has no more descriptors or watches; the reference is the caller's then
      */
     @Nullable Made make(Task task, OpenFile file) {
-        int memory = host.calls.memfdCreate("alcove", Linux.MFD_CLOEXEC);
+        Readiness readiness = file.polls() ? Readiness.of(host, file) : null;
+        int memory = readiness != null
+                ? readiness.fifo()
+                : file.polls() ? -1 : host.calls.memfdCreate("alcove", Linux.MFD_CLOEXEC);
         if (memory < 0) {
             return null;
         }
-        int end = host.openAt(Host.AT_FDCWD, "/proc/self/fd/" + memory, Linux.O_RDWR);
+        boolean answers = !file.polls() || (file.poll() & Linux.POLLOUT) != 0;
+        int mode = answers ? Linux.O_RDWR : Linux.O_RDONLY;
+        int end = host.openAt(Host.AT_FDCWD, "/proc/self/fd/" + memory, mode);
         Host.Identity identity = host.identify(memory, "");
         PageStore shown = shown(task, file);
         if (end < 0 || identity == null || host.flock(end, Host.LOCK_EX) < 0 || !share(file, shown, memory)) {
-            host.close(end);
-            host.close(memory);
+            discard(end, memory, readiness);
             return null;
         }
         synchronized (this) {
             int watch = host.watch(queue, "/proc/self/fd/" + end, Host.IN_CLOSE);
             if (watch < 0) {
-                host.close(end);
-                host.close(memory);
+                discard(end, memory, readiness);
                 return null;
             }
-            Placeholder made = new Placeholder(identity, memory, watch, shown, file);
+            Placeholder made = new Placeholder(identity, memory, watch, shown, readiness, file);
             byWatch.put(watch, made);
             all.put(identity, made);
+            if (readiness != null) {
+                readiness.begin();
+            }
             return new Made(made, end);
+        }
+    }
+
+    private void discard(int end, int memory, @Nullable Readiness readiness) {
+        host.close(end);
+        host.close(memory);
+        if (readiness != null) {
+            readiness.end();
         }
     }
 
@@ -165,6 +192,9 @@ final class Placeholders implements AutoCloseable {
         synchronized (this) {
             file = placeholder.file;
             placeholder.file = null;
+        }
+        if (placeholder.readiness != null) {
+            placeholder.readiness.end();
         }
         if (file != null) {
             file.put();

@@ -10,6 +10,7 @@ import java.util.concurrent.CountDownLatch;
 import java.util.concurrent.atomic.AtomicInteger;
 import java.util.concurrent.locks.LockSupport;
 import java.util.concurrent.locks.ReentrantLock;
+import java.util.function.Supplier;
 import org.jspecify.annotations.Nullable;
 
 /**
@@ -30,6 +31,7 @@ final class Receivers {
     private final Calls.Trouble trouble;
     private final int launcher;
     private final Sharing sharing;
+    private final Supplier<Follower> followers;
     private final ReentrantLock lead = new ReentrantLock();
     private final AtomicInteger spare = new AtomicInteger();
     private final Set<Client> waiting = ConcurrentHashMap.newKeySet();
@@ -45,6 +47,7 @@ final class Receivers {
             Calls calls,
             Calls.Trouble trouble,
             Sharing sharing,
+            Supplier<Follower> followers,
             int launcher) {
         this.listener = listener;
         this.placeholders = placeholders;
@@ -53,6 +56,7 @@ final class Receivers {
         memoryCalls = calls.memoryCalls();
         this.trouble = trouble;
         this.sharing = sharing;
+        this.followers = followers;
         this.launcher = launcher;
     }
 
@@ -145,6 +149,9 @@ final class Receivers {
         if (insertion != null) {
             return () -> sharing.insert(client, call, insertion);
         }
+        if (client.takeToFollow()) {
+            return () -> follow(client, call, answer);
+        }
         ClientMemory.Unshared unshared = client.mm().takeUnshared();
         if (unshared != null && answer == -Errno.EFAULT) {
             return () -> sharing.share(client, call, unshared, answer);
@@ -171,6 +178,17 @@ final class Receivers {
         if (unshared != null && answer == -Errno.EFAULT) {
             sharing.share(client, call, unshared, answer);
         } else {
+            finish(call, answer);
+        }
+    }
+
+    private void follow(Client client, Notification call, long answer) {
+        try {
+            threads.removeIf(thread -> !thread.isAlive());
+            threads.add(followers.get().follow(client));
+        } catch (InterruptedException e) {
+            Thread.currentThread().interrupt();
+        } finally {
             finish(call, answer);
         }
     }

@@ -12,6 +12,7 @@ import java.nio.file.Path;
 import java.util.List;
 import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.CompletionException;
+import java.util.concurrent.locks.LockSupport;
 import java.util.function.Consumer;
 
 import static java.lang.foreign.ValueLayout.JAVA_INT;
@@ -22,11 +23,13 @@ import static java.lang.foreign.ValueLayout.JAVA_LONG;
  * it does is the host's, at the host's speed. It takes no privilege; what the program starts is supervised like it.
  */
 public final class Supervisor {
-    private static final long NR_WAIT4 = 61;
     private static final long NR_KILL = 62;
     private static final int SIGTERM = 15;
     /** What a shell adds to the number of the signal that ended a program. */
     private static final int SIGNALLED = 128;
+
+    private static final long PATIENCE_NANOS = 5_000_000_000L;
+    private static final long STEP_NANOS = 1_000_000;
 
     private static final int MOST_DESCRIPTORS = 1024;
 
@@ -75,7 +78,11 @@ public final class Supervisor {
             listener.wakeUpInStep();
             Clients clients = new Clients(host, listener, placeholders, kernel.memory(), kernel.faults(), filter);
             Calls calls = new Calls(
-                    new Paths(kernel.vfs(), kernel.memory().hugePools(), host, clients), new HugeCalls(kernel.memory(), placeholders, host), placeholders, kernel.profile());
+                    new Paths(kernel.vfs(), kernel.memory().hugePools(), host, clients),
+                    new HugeCalls(kernel.memory(), placeholders, host),
+                    new Copies(filter),
+                    placeholders,
+                    kernel.profile());
             Receivers receivers =
                     new Receivers(
                             listener,
@@ -84,6 +91,7 @@ public final class Supervisor {
                             calls,
                             this::report,
                             new Sharing(host, listener),
+                            () -> new Follower(host, clients, calls, this::report, filter.windowStart()),
                             launcherTid.join());
             receivers.start();
             go.complete(true);
@@ -119,7 +127,7 @@ public final class Supervisor {
         Runtime.getRuntime().addShutdownHook(terminate);
         try (Arena arena = Arena.ofConfined()) {
             MemorySegment status = arena.allocate(JAVA_INT);
-            long answer;
+            int answer;
             // wait4 would also answer when the program is stopped for a moment by ptrace.
             int pidfd = host.pidfd(pid);
             while (pidfd >= 0 && host.poll(pidfd, Linux.POLLIN, -1) == -Errno.EINTR) {
@@ -127,16 +135,25 @@ public final class Supervisor {
             }
             host.close(pidfd);
             do {
-                answer = host.raw.call(NR_WAIT4, pid, status.address(), 0, 0);
+                answer = host.await(pid, status, 0);
             } while (answer == -Errno.EINTR);
-            if (answer < 0) {
-                throw new SyscallException("wait4", "process " + pid, answer);
-            }
-            int value = status.get(JAVA_INT, 0);
+            int value = answer < 0 ? toldToATracer(pid, answer) : status.get(JAVA_INT, 0);
             return (value & 0x7f) == 0 ? value >>> 8 & 0xff : SIGNALLED + (value & 0x7f);
         } finally {
             removeHook(terminate);
         }
+    }
+
+    /** The status of a program whose end was told to the thread that traced it, a moment ago. */
+    private int toldToATracer(int pid, int error) {
+        for (long start = System.nanoTime(); System.nanoTime() - start < PATIENCE_NANOS; ) {
+            Integer status = host.end(pid);
+            if (status != null) {
+                return status;
+            }
+            LockSupport.parkNanos(STEP_NANOS);
+        }
+        throw new SyscallException("wait4", "process " + pid, error);
     }
 
     private static void removeHook(Thread hook) {

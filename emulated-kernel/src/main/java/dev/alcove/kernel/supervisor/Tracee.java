@@ -16,8 +16,10 @@ import static java.lang.foreign.ValueLayout.JAVA_LONG;
  * that one ends, the host's kernel lets the program's thread go on as if nothing had been.
  */
 final class Tracee {
-    private static final long NR_PTRACE = 101;
-    private static final long NR_WAIT4 = 61;
+    static final long NR_PTRACE = 101;
+    /** The stop that nobody's signal makes. */
+    static final int EVENT_STOP = 128;
+
     private static final int SEIZE = 0x4206;
     private static final int INTERRUPT = 0x4207;
     private static final int GET_REGISTERS = 12;
@@ -26,6 +28,9 @@ final class Tracee {
     private static final int GET_SIGNAL_MASK = 0x420a;
     private static final int SET_SIGNAL_MASK = 0x420b;
     private static final int TRACE_SYSCALL_GOOD = 1;
+    /** What a thread forks or starts is seized as well: PTRACE_O_TRACEFORK, _TRACEVFORK, _TRACECLONE. */
+    static final int WITH_CHILDREN = 0xe;
+
     private static final int SYSCALL_STOP = 0x857f;
     private static final int WNOHANG = 1;
     private static final int WALL = 0x40000000;
@@ -64,7 +69,12 @@ final class Tracee {
 
     /** Seizes a thread and asks it to stop; {@code -EPERM} and such where that is not allowed. */
     static long seize(Host host, int tid) {
-        long answer = host.raw.call(NR_PTRACE, SEIZE, tid, 0, TRACE_SYSCALL_GOOD);
+        return seize(host, tid, 0);
+    }
+
+    /** As {@link #seize(Host, int)}, with options. */
+    static long seize(Host host, int tid, int options) {
+        long answer = host.raw.call(NR_PTRACE, SEIZE, tid, 0, TRACE_SYSCALL_GOOD | options);
         return answer < 0 ? answer : host.raw.call(NR_PTRACE, INTERRUPT, tid, 0);
     }
 
@@ -78,7 +88,7 @@ final class Tracee {
         long start = System.nanoTime();
         try (Arena arena = Arena.ofConfined()) {
             MemorySegment status = arena.allocate(JAVA_INT);
-            while (host.raw.call(NR_WAIT4, tid, status.address(), WALL | WNOHANG, 0) != tid) {
+            while (host.await(tid, status, WALL | WNOHANG) != tid) {
                 if (System.nanoTime() - start > nanos) {
                     return false;
                 }
@@ -96,6 +106,12 @@ final class Tracee {
                 && tracee.ptrace(GET_SIGNAL_MASK, 8, tracee.mask.address()) == 0
                 && tracee.ptrace(SET_SIGNAL_MASK, 8, tracee.mask.address() + 8) == 0;
         return ready ? tracee : null;
+    }
+
+    /** A thread that has stopped before a call; null when it is gone. */
+    static @Nullable Tracee atEntry(Host host, int tid, Arena arena) {
+        Tracee tracee = new Tracee(host, tid, arena);
+        return tracee.ptrace(GET_REGISTERS, 0, tracee.saved.address()) == 0 ? tracee : null;
     }
 
     private long ptrace(int request, long address, long data) {
@@ -132,7 +148,7 @@ final class Tracee {
         int stop;
         do {
             if (ptrace(TO_SYSCALL, 0, 0) != 0
-                    || host.raw.call(NR_WAIT4, tid, status.address(), WALL, 0) != tid) {
+                    || host.await(tid, status, WALL) != tid) {
                 return false;
             }
             stop = status.get(JAVA_INT, 0);
@@ -155,6 +171,14 @@ final class Tracee {
         registers.set(JAVA_LONG, RAX, value);
         registers.set(JAVA_LONG, ORIG_RAX, -1);
         finish();
+    }
+
+    /** Leaves the call out before which it has stopped, and makes it have an answer. */
+    void skip(long value) {
+        registers.copyFrom(saved);
+        registers.set(JAVA_LONG, RAX, value);
+        registers.set(JAVA_LONG, ORIG_RAX, -1);
+        ptrace(SET_REGISTERS, 0, registers.address());
     }
 
     private void finish() {

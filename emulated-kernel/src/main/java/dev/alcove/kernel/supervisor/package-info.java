@@ -15,8 +15,13 @@
  * {@code claim(path, names)} for each subtree, before the program starts: opens, and what follows on the descriptor
  * (read, write, fstat, getdents64, openat from there), are then answered from the Vfs and never by the host, whether
  * there is such a file or not. With {@code names} that is true of stat, access and readlink as well, which then ask for
- * every path and cost some microseconds each. Not answered: paths that are relative to a directory of the host's, the
- * names of what was claimed when a directory of the host's above it is read, and chdir.
+ * every path and cost some microseconds each. Not answered: the names
+ * of what was claimed when a directory of the host's above it is read, and chdir.
+ *
+ * <h2>Numbers</h2>
+ * Reads and writes ask by the descriptor's number, as the filter knows nothing else: {@code Copies} keeps copies in the
+ * window of numbers that it looks at, or has a {@code Follower} go after the program. Who polls needs neither: see
+ * {@code Readiness}.
  */
 @NullMarked
 package dev.alcove.kernel.supervisor;

@@ -199,6 +199,11 @@ public final class VfioDeviceFile extends OpenFile {
     }
 
     @Override
+    public boolean transfers() {
+        return true;
+    }
+
+    @Override
     public Stat stat() {
         return byGroup ? new Stat(inode, 0600, 0, 0) : new Stat(inode, Stat.S_IFCHR | 0600, 0, 0);
     }

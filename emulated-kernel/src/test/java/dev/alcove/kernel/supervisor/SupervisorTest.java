@@ -123,6 +123,40 @@ class SupervisorTest {
     }
 
     @Test
+    void eventQueuesCanBePolled() throws IOException, InterruptedException {
+        Path output = folder.resolve("events.txt");
+        int status = run(compiled("events").toString(), output, EmulatedKernel::enableIommufdTest);
+        assertEquals("status 0\n", "status " + status + "\n" + Files.readString(output));
+    }
+
+    /** What a shell redirects has a number that the filter does not look at. */
+    @Test
+    void redirectionOfAShell() throws IOException, InterruptedException {
+        Path output = folder.resolve("redirection.txt");
+        String pages = "/proc/sys/vm/nr_hugepages";
+        String script = """
+                echo 9 > PAGES && cat PAGES
+                cd /proc/sys/vm && (echo 11) > nr_hugepages && cat < nr_hugepages && cd / || exit 1
+                echo many > PAGES 2> /dev/null && exit 1
+                read pages < PAGES && echo $pages
+                sh -c 'echo 2; echo 3' > PAGES && cat PAGES
+                for pages in 1 2 3 4 5; do echo $pages > PAGES || exit 1; done
+                echo still `cat PAGES`
+                """.replace("PAGES", pages);
+        Path file = Files.writeString(folder.resolve("redirection.sh"), script);
+        assertEquals(0, run("sh " + file, output));
+        assertEquals("9\n11\n11\n3\nstill 5\n", Files.readString(output));
+    }
+
+    /** The program's end is told to whoever traces it, and yet its status is known. */
+    @ParameterizedTest
+    @ValueSource(strings = {"exit 6", "kill -9 $$"})
+    void endOfAProgramThatIsFollowed(String end) throws InterruptedException {
+        String command = "exec > /proc/sys/vm/nr_hugepages; echo 3; " + end;
+        assertEquals(end.startsWith("exit") ? 6 : 128 + 9, run(command, folder.resolve("followed.txt")));
+    }
+
+    @Test
     void filesOfTheKernelsOwnTrees() throws IOException, InterruptedException {
         Map<Integer, String> knobs = new ConcurrentHashMap<>();
         List<String> written = new CopyOnWriteArrayList<>();

@@ -32,6 +32,7 @@ import picocli.CommandLine.Command;
         subcommands = {
             RunCommand.class,
             ReplayCommand.class,
+            ReportCommand.class,
             DoctorCommand.class,
             ImagesCommand.class,
             FuzzCommand.class,

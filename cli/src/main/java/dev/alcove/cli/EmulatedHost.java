@@ -16,6 +16,7 @@ import dev.alcove.sys.RetriedSyscalls;
 import dev.alcove.sys.Syscalls;
 import dev.alcove.vmm.RunReport;
 import dev.alcove.vmm.conversion.KernelView;
+import dev.alcove.vmm.timeline.BlockedAccess;
 import java.io.IOException;
 import java.nio.file.InvalidPathException;
 import java.nio.file.Path;
@@ -138,6 +139,13 @@ final class EmulatedHost implements HostKernel {
                 counters.pages(FrameState.PRIVATE),
                 counters.pages(FrameState.FREED),
                 counters.pages(FrameState.HOLE));
+    }
+
+    @Override
+    public List<BlockedAccess> blockedDma() {
+        return kernel.iommu().faults().newest().stream()
+                .map(fault -> new BlockedAccess(fault.sequence(), fault.iova(), fault.write()))
+                .toList();
     }
 
     /** What processes have left open: a line each, empty when all is well. */

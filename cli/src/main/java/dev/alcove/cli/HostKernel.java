@@ -4,6 +4,8 @@ package dev.alcove.cli;
 import dev.alcove.sys.Syscalls;
 import dev.alcove.vmm.RunReport;
 import dev.alcove.vmm.conversion.KernelView;
+import dev.alcove.vmm.timeline.BlockedAccess;
+import java.util.List;
 import java.util.Optional;
 import org.jspecify.annotations.Nullable;
 
@@ -22,6 +24,9 @@ interface HostKernel extends AutoCloseable {
 
     /** Transfers of devices, where it counts them. */
     RunReport.@Nullable Dma dma();
+
+    /** The newest pages of DMA that the IOMMU refused, ascending; none where it does not tell. */
+    List<BlockedAccess> blockedDma();
 
     @Override
     void close();

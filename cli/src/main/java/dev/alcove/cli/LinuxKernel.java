@@ -9,9 +9,11 @@ import dev.alcove.sys.Linux;
 import dev.alcove.sys.Syscalls;
 import dev.alcove.vmm.RunReport;
 import dev.alcove.vmm.conversion.KernelView;
+import dev.alcove.vmm.timeline.BlockedAccess;
 import java.lang.foreign.Arena;
 import java.lang.foreign.MemorySegment;
 import java.nio.charset.StandardCharsets;
+import java.util.List;
 import java.util.Optional;
 import org.jspecify.annotations.Nullable;
 
@@ -78,6 +80,12 @@ record LinuxKernel(Syscalls syscalls) implements HostKernel {
     @Override
     public RunReport.@Nullable Dma dma() {
         return null;
+    }
+
+    /** Linux writes it to its log, for root. */
+    @Override
+    public List<BlockedAccess> blockedDma() {
+        return List.of();
     }
 
     @Override

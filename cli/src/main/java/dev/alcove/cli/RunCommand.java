@@ -12,6 +12,7 @@ import dev.alcove.vmm.MachineConfig;
 import dev.alcove.vmm.RunReport;
 import dev.alcove.vmm.VmOutcome;
 import dev.alcove.vmm.loader.PvhImage;
+import dev.alcove.vmm.timeline.TimelineRecorder;
 import java.io.BufferedOutputStream;
 import java.io.FileDescriptor;
 import java.io.FileOutputStream;
@@ -151,7 +152,7 @@ final class RunCommand implements Callable<Integer> {
             description = "Write every system call as a JSON line, for 'alcove replay'; FILE may be a pipe.")
     private @Nullable String trace;
 
-    @Option(names = "--report", paramLabel = "FILE", description = "Write what happened as JSON.")
+    @Option(names = "--report", paramLabel = "FILE", description = "Write what happened as JSON; 'alcove report' shows it.")
     private @Nullable String report;
 
     /** Completion for {@code --coco}. */
@@ -225,13 +226,23 @@ final class RunCommand implements Callable<Integer> {
         RunReport.Conversions conversions = new RunReport.Conversions(0, 0, 0, 0);
         RunReport.Iommu iommu = RunReport.Iommu.none();
         RunReport.Invariants invariants = new RunReport.Invariants(0, 0);
+        RunReport.Timeline timeline = null;
         // Not closed: it is the process's stdout. The machine flushes it.
         OutputStream console = new BufferedOutputStream(new FileOutputStream(FileDescriptor.out));
         try {
             kind = chooseCoco(syscalls, guest);
             MachineConfig config = config(host, syscalls, guest, wanted, kind, console);
             try (Machine machine = Machine.create(syscalls, config)) {
-                outcome = machine.run(timeout.duration());
+                TimelineRecorder recorder =
+                        report == null ? null : TimelineRecorder.start(machine::sample, host::blockedDma);
+                try {
+                    outcome = machine.run(timeout.duration());
+                } finally {
+                    if (recorder != null) {
+                        recorder.close();
+                        timeline = recorder.report();
+                    }
+                }
                 memoryReport = machine.memoryReport();
                 conversions = machine.conversionReport();
                 iommu = machine.iommuReport();
@@ -255,7 +266,8 @@ final class RunCommand implements Callable<Integer> {
                 conversions,
                 iommu,
                 host.dma(),
-                invariants);
+                invariants,
+                timeline);
     }
 
     private MachineConfig config(

@@ -2,6 +2,7 @@
 package dev.alcove.cli;
 
 import com.fasterxml.jackson.core.JsonGenerator;
+import com.fasterxml.jackson.core.JsonParseException;
 import com.fasterxml.jackson.core.JsonParser;
 import com.fasterxml.jackson.databind.DeserializationFeature;
 import com.fasterxml.jackson.databind.SerializationFeature;
@@ -39,6 +40,12 @@ final class RunReportJson {
      * @throws com.fasterxml.jackson.core.JsonProcessingException where it is none: says the line and the field
      */
     static RunReport read(InputStream in) throws IOException {
-        return mapper().readValue(in, RunReport.class);
+        try (JsonParser parser = mapper().createParser(in)) {
+            RunReport report = parser.readValueAs(RunReport.class);
+            if (report == null) {
+                throw new JsonParseException(parser, "null, or nothing at all");
+            }
+            return report;
+        }
     }
 }

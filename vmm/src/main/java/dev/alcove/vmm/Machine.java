@@ -4,12 +4,15 @@ package dev.alcove.vmm;
 import dev.alcove.bindings.kvm.kvm;
 import dev.alcove.discard.GpaRange;
 import dev.alcove.discard.Outcome;
+import dev.alcove.discard.PopulatedRanges;
+import dev.alcove.discard.RangeSet;
 import dev.alcove.kvm.CpuidEntry;
 import dev.alcove.kvm.Kvm;
 import dev.alcove.kvm.Vcpu;
 import dev.alcove.kvm.Vm;
 import dev.alcove.memory.GuestMemory;
 import dev.alcove.memory.HostMemory;
+import dev.alcove.memory.RamBlock;
 import dev.alcove.memory.RamLayout;
 import dev.alcove.sys.MissingFeatureException;
 import dev.alcove.sys.Syscalls;
@@ -32,6 +35,7 @@ import dev.alcove.vmm.device.PciHost;
 import dev.alcove.vmm.device.Serial16550;
 import dev.alcove.vmm.loader.MemoryMap;
 import dev.alcove.vmm.loader.PvhLoader;
+import dev.alcove.vmm.timeline.MemorySample;
 import java.io.IOException;
 import java.io.UncheckedIOException;
 import java.time.Duration;
@@ -245,6 +249,25 @@ public final class Machine implements AutoCloseable {
     public RunReport.Memory memoryReport() {
         long privates = memory.privateBytes();
         return new RunReport.Memory(memory.bytes(), memory.bytes() - privates, privates);
+    }
+
+    /** The guest's memory at a moment without a conversion. Any thread. */
+    public MemorySample sample() {
+        return engine.quiesced(() -> {
+            List<MemorySample.Block> blocks = memory.blocks().stream()
+                    .map(Machine::sample)
+                    .toList();
+            ConversionCounters counters = engine.counters();
+            RangeSet mapped = mapper == null ? new RangeSet() : mapper.mapped();
+            return new MemorySample(blocks, mapped, counters.toShared(), counters.toPrivate(), counters.failed());
+        });
+    }
+
+    private static MemorySample.Block sample(RamBlock block) {
+        RangeSet shared = new RangeSet();
+        shared.add(0, block.range().size());
+        return new MemorySample.Block(
+                block.range(), block.state().map(PopulatedRanges::snapshot).orElse(shared));
     }
 
     /** The conversions that the guest asked for so far. */

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 package dev.alcove.vmm;
 
+import java.util.List;
+import java.util.Objects;
 import org.jspecify.annotations.Nullable;
 
 /**
@@ -8,6 +10,7 @@ import org.jspecify.annotations.Nullable;
  *
  * @param instructions that guests executed, where the kernel counts them
  * @param dma what assigned devices transferred, where the kernel counts it
+ * @param timeline null where the machine never ran
  */
 public record RunReport(
         Kernel kernel,
@@ -19,7 +22,18 @@ public record RunReport(
         Conversions conversions,
         Iommu iommu,
         @Nullable Dma dma,
-        Invariants invariants) {
+        Invariants invariants,
+        @Nullable Timeline timeline) {
+    /** A report that was read from somewhere may lack a part. */
+    public RunReport {
+        Objects.requireNonNull(kernel, "no kernel");
+        Objects.requireNonNull(coco, "no coco");
+        Objects.requireNonNull(exit, "no exit");
+        Objects.requireNonNull(memory, "no memory");
+        Objects.requireNonNull(conversions, "no conversions");
+        Objects.requireNonNull(iommu, "no iommu");
+        Objects.requireNonNull(invariants, "no invariants");
+    }
 
     /**
      * The kernel under the VMM.
@@ -76,4 +90,64 @@ public record RunReport(
 
     /** Runs of the invariant checker, and what it found. */
     public record Invariants(long checks, long violations) {}
+
+    /**
+     * The guest's memory over time.
+     *
+     * @param rows pieces of RAM, ascending by address
+     * @param columns samples, ascending by time
+     * @param blockedDma that the IOMMU refused, the first of it; empty on a kernel that does not tell
+     * @param blockedDmaNotShown pages of DMA that were refused besides
+     */
+    public record Timeline(
+            List<Row> rows, List<Column> columns, List<BlockedDma> blockedDma, long blockedDmaNotShown) {
+        public Timeline {
+            rows = List.copyOf(rows);
+            columns = List.copyOf(columns);
+            blockedDma = List.copyOf(blockedDma);
+        }
+    }
+
+    /**
+     * A piece of RAM, whole pages.
+     *
+     * @param changes whether any of it changed between two samples
+     */
+    public record Row(long gpa, long bytes, boolean changes) {}
+
+    /**
+     * A sample, taken while no conversion ran.
+     *
+     * @param micros since the machine started
+     * @param mappedBytes in reach of devices
+     * @param toShared conversions to shared so far, those of the VMM at the start too
+     * @param toPrivate conversions to private so far
+     * @param failed conversions that were refused so far
+     * @param shared of each row, in thousandths; 0 is nothing and 1000 all of it
+     * @param mapped of each row, in thousandths
+     */
+    public record Column(
+            long micros,
+            long sharedBytes,
+            long privateBytes,
+            long mappedBytes,
+            long toShared,
+            long toPrivate,
+            long failed,
+            List<Integer> shared,
+            List<Integer> mapped) {
+        public Column {
+            shared = List.copyOf(shared);
+            mapped = List.copyOf(mapped);
+        }
+    }
+
+    /**
+     * A page of DMA that the IOMMU refused.
+     *
+     * @param micros when it was noticed: at the next sample
+     * @param iova first byte of the part that was refused
+     * @param write whether the device wanted to write
+     */
+    public record BlockedDma(long micros, long iova, boolean write) {}
 }

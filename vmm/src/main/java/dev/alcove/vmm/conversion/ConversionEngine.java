@@ -175,8 +175,8 @@ public final class ConversionEngine {
         return attributes.privates();
     }
 
-    /** Calls while no conversion runs. */
-    <T> T quiesced(Supplier<T> action) {
+    /** Calls while no conversion runs; those that are asked for meanwhile wait. */
+    public <T> T quiesced(Supplier<T> action) {
         try (RangeLock.Held _ = ranges.lock(RangeLock.ALL)) {
             return action.get();
         }

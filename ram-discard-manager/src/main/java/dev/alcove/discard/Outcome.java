@@ -4,7 +4,9 @@ package dev.alcove.discard;
 /** What became of a change that can be refused. */
 public sealed interface Outcome {
     /** It is done. */
-    record Done() implements Outcome {}
+    record Done() implements Outcome {
+        private static final Done ONE = new Done();
+    }
 
     /**
      * It is refused, and everything is as it was before.
@@ -23,7 +25,7 @@ public sealed interface Outcome {
 
     /** It is done. */
     static Outcome done() {
-        return new Done();
+        return Done.ONE;
     }
 
     default boolean isDone() {

@@ -4,7 +4,7 @@ package dev.alcove.discard;
 /**
  * The private/shared state of a RAM block: populated is shared, discarded is private.
  *
- * <p>Thread safe: changes take one lock, the object's own monitor; readers take none and see the state of one moment.
+ * <p>Thread safe without a lock: each change happens at one moment, and each question is answered for one moment.
  */
 public final class PopulatedRanges implements RamDiscardSource {
     private final long size;
@@ -30,13 +30,13 @@ public final class PopulatedRanges implements RamDiscardSource {
     }
 
     /** Records that a range is populated. */
-    public synchronized void populate(long offset, long length) {
+    public void populate(long offset, long length) {
         check(offset, length);
         populated.add(offset, length);
     }
 
     /** Records that a range is discarded. */
-    public synchronized void discard(long offset, long length) {
+    public void discard(long offset, long length) {
         check(offset, length);
         populated.remove(offset, length);
     }
@@ -76,7 +76,7 @@ public final class PopulatedRanges implements RamDiscardSource {
         return size - populated.bytes();
     }
 
-    /** What is populated now, as an independent copy. */
+    @Override
     public RangeSet snapshot() {
         return populated.copy();
     }

@@ -5,18 +5,28 @@ package dev.alcove.discard;
  * One opinion on which parts of a RAM block are populated: shared memory of a confidential guest, or what a memory
  * device has plugged.
  *
- * <p>Called from any thread, also while another part of the same block changes.
+ * <p>Asked from any thread, also while another part of the same block changes, and never told to wait.
  */
 public interface RamDiscardSource {
     /** The smallest piece that changes, in bytes: a power of two, at least 4096. */
     long granularity();
 
+    /**
+     * What is populated now: a {@link RangeSet#copy()} of one set that the source changes, so that two answers tell
+     * whether anything has changed in between.
+     */
+    RangeSet snapshot();
+
     /** Whether the byte at this offset of the block is populated. */
-    boolean isPopulated(long offset);
+    default boolean isPopulated(long offset) {
+        return snapshot().contains(offset);
+    }
 
     /**
      * Where the run of equal state that holds {@code offset} ends; at most {@code limit}. A source may answer less
      * than the maximal run, but always more than {@code offset}.
      */
-    long runEnd(long offset, long limit);
+    default long runEnd(long offset, long limit) {
+        return snapshot().runEnd(offset, limit);
+    }
 }

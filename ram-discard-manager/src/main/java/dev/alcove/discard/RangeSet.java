@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 package dev.alcove.discard;
 
+import java.util.concurrent.atomic.AtomicReferenceFieldUpdater;
 import org.jspecify.annotations.Nullable;
 
 /**
@@ -9,8 +10,8 @@ import org.jspecify.annotations.Nullable;
  * <p>With n runs in the set, every operation costs O(log n) and a constant for each run that it reports; none depends
  * on the number of bytes or pages. A run takes some 20 bytes.
  *
- * <p>Readers need no lock: each call sees the set as it was at one moment. Changes are for the caller to order, one at a
- * time.
+ * <p>Thread safe without a lock, and nobody ever waits: each call sees the set as it was at one moment, and each change
+ * happens at one moment. A change that meets another one is worked out again.
  */
 public final class RangeSet {
     /** How many runs the text shows. */
@@ -18,7 +19,10 @@ public final class RangeSet {
 
     private static final long[] NOTHING = {};
 
-    /** Immutable; replaced as a whole by each change. */
+    private static final AtomicReferenceFieldUpdater<RangeSet, RunTree> ROOT =
+            AtomicReferenceFieldUpdater.newUpdater(RangeSet.class, RunTree.class, "root");
+
+    /** Immutable; replaced as a whole by each change, with compare and set. */
     private volatile RunTree root;
 
     /** An empty set. */
@@ -32,51 +36,67 @@ public final class RangeSet {
 
     /** Adds a range; parts that are in the set stay in it. */
     public void add(long offset, long size) {
-        long start = offset;
         long end = end(offset, size);
-        RunTree tree = root;
+        RunTree before;
+        RunTree after;
+        do {
+            before = root;
+            after = with(before, offset, end);
+        } while (after != before && !ROOT.compareAndSet(this, before, after));
+    }
+
+    private static RunTree with(RunTree tree, long offset, long limit) {
+        long start = offset;
+        long end = limit;
         RunTree.Leaf at = leaf(tree, start);
         int run = at.floor(start);
         if (run >= 0 && at.end(run) >= start) {
             if (at.end(run) >= end) {
-                return;
+                return tree;
             }
             start = at.start(run);
         }
         at = leaf(tree, end);
         run = at.floor(end);
-        long last = end;
         if (run >= 0) {
             end = Math.max(end, at.end(run));
         }
-        root = RunTree.replace(tree, start, last, new long[] {start, end});
+        return RunTree.replace(tree, start, limit, new long[] {start, end});
     }
 
     /** Takes a range out; parts that are not in the set stay out. */
     public void remove(long offset, long size) {
         long end = end(offset, size);
-        RunTree tree = root;
+        RunTree before;
+        RunTree after;
+        do {
+            before = root;
+            after = without(before, offset, end);
+        } while (after != before && !ROOT.compareAndSet(this, before, after));
+    }
+
+    private static RunTree without(RunTree tree, long offset, long end) {
+        RunTree.Leaf at = leaf(tree, end - 1);
+        int run = at.floor(end - 1);
+        if (run < 0 || at.end(run) <= offset) {
+            return tree;
+        }
+        long rest = at.end(run);
         long from = offset;
         boolean left = false;
-        RunTree.Leaf at = leaf(tree, offset);
-        int run = at.floor(offset);
+        at = leaf(tree, offset);
+        run = at.floor(offset);
         if (run >= 0 && at.start(run) < offset && at.end(run) > offset) {
             from = at.start(run);
             left = true;
         }
-        at = leaf(tree, end - 1);
-        run = at.floor(end - 1);
-        if (run < 0 || at.end(run) <= offset) {
-            return;
-        }
-        long rest = at.end(run);
         long[] put;
         if (rest > end) {
             put = left ? new long[] {from, offset, end, rest} : new long[] {end, rest};
         } else {
             put = left ? new long[] {from, offset} : NOTHING;
         }
-        root = RunTree.replace(tree, from, end - 1, put);
+        return RunTree.replace(tree, from, end - 1, put);
     }
 
     /** Whether every byte of the range is in the set. */
@@ -194,6 +214,11 @@ public final class RangeSet {
         RangeSet rest = copy();
         visit(other.root, 0, Long.MAX_VALUE, rest::remove);
         return rest;
+    }
+
+    /** What is in the set at this moment; another object after each change, even one that is taken back. */
+    RunTree root() {
+        return root;
     }
 
     /** The leaf that holds the last run that starts at or before an offset, if there is such a run. */

@@ -127,6 +127,19 @@ sealed interface RunTree permits RunTree.Leaf, RunTree.Inner {
             return new Inner(Arrays.copyOfRange(children, from, to), firsts, runs, bytes);
         }
 
+        /** The same with another child in the place of one: what a small change costs at each level. */
+        private Inner with(int child, RunTree other) {
+            RunTree[] changed = children.clone();
+            RunTree old = changed[child];
+            changed[child] = other;
+            long[] starts = firsts;
+            if (other.first() != starts[child]) {
+                starts = firsts.clone();
+                starts[child] = other.first();
+            }
+            return new Inner(changed, starts, runs - old.runs() + other.runs(), bytes - old.bytes() + other.bytes());
+        }
+
         /** One of the children. */
         RunTree get(int child) {
             return children[child];
@@ -174,7 +187,8 @@ sealed interface RunTree permits RunTree.Leaf, RunTree.Inner {
         while (nodes.length > 1) {
             nodes = packed(nodes, nodes.length);
         }
-        RunTree result = nodes.length == 0 ? EMPTY : nodes[0];
+        // Never the same object twice, so that who finds a root again knows that nothing has changed meanwhile.
+        RunTree result = nodes.length == 0 ? new Leaf(new long[0], 0) : nodes[0];
         while (result instanceof Inner inner && inner.children.length == 1) {
             result = inner.children[0];
         }
@@ -218,6 +232,9 @@ sealed interface RunTree permits RunTree.Leaf, RunTree.Inner {
         int head = inner.child(from);
         int tail = Math.max(head, inner.child(last));
         RunTree[] left = edit(inner.children[head], from, last, put);
+        if (tail == head && left.length == 1 && left[0].width() >= Math.min(NARROW, inner.children[head].width())) {
+            return new RunTree[] {inner.with(head, left[0])};
+        }
         RunTree[] right = tail == head ? new RunTree[0] : edit(inner.children[tail], from, last, new long[0]);
         RunTree[] children = new RunTree[head + left.length + right.length + inner.children.length - tail - 1];
         System.arraycopy(inner.children, 0, children, 0, head);

@@ -4,8 +4,10 @@ package dev.alcove.discard;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.function.BooleanSupplier;
+import java.util.function.Supplier;
+import org.jspecify.annotations.Nullable;
 
-/** A listener that keeps what it uses as one boolean for each page, and refuses when it is told to. */
+/** A listener that keeps what it uses as one boolean for each page, and refuses or throws when it is told to. */
 final class PagesListener implements RamDiscardListener {
     static final long PAGE = 4096;
 
@@ -13,6 +15,8 @@ final class PagesListener implements RamDiscardListener {
     final List<String> calls = new ArrayList<>();
     BooleanSupplier refusePopulate = () -> false;
     BooleanSupplier refuseDiscard = () -> false;
+    /** Thrown in the middle of a call, when there is something. */
+    Supplier<@Nullable Throwable> thrown = () -> null;
 
     PagesListener(int pages) {
         used = new boolean[pages];
@@ -24,7 +28,9 @@ final class PagesListener implements RamDiscardListener {
         if (refusePopulate.getAsBoolean()) {
             return new Outcome.Refused(12, "no room");
         }
+        Throwable half = thrown.get();
         for (long page = offset / PAGE; page < (offset + size) / PAGE; page++) {
+            throwAt(half, page == (offset + size / 2) / PAGE);
             if (used[(int) page]) {
                 return new Outcome.Unsafe("page " + page + " is populated twice");
             }
@@ -39,10 +45,24 @@ final class PagesListener implements RamDiscardListener {
         if (refuseDiscard.getAsBoolean()) {
             return new Outcome.Refused(16, "busy");
         }
+        Throwable half = thrown.get();
         for (long page = offset / PAGE; page < (offset + size) / PAGE; page++) {
+            throwAt(half, page == (offset + size / 2) / PAGE);
             used[(int) page] = false;
         }
         return Outcome.done();
+    }
+
+    private static void throwAt(@Nullable Throwable half, boolean here) {
+        if (here && half != null) {
+            sneak(half);
+        }
+    }
+
+    /** Throws what no signature allows. */
+    @SuppressWarnings("unchecked")
+    private static <T extends Throwable> void sneak(Throwable thrown) throws T {
+        throw (T) thrown;
     }
 
     /** What was called since the last question. */

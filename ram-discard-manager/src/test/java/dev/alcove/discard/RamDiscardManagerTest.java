@@ -241,17 +241,6 @@ class RamDiscardManagerTest {
     }
 
     @Test
-    void aListenerThatThrowsIsUnsafe() {
-        PopulatedRanges source = added(PAGE);
-        PagesListener listener = registered(0, PAGES);
-        listener.refusePopulate = () -> {
-            throw new IllegalStateException("boom");
-        };
-        Outcome.Unsafe outcome = assertInstanceOf(Outcome.Unsafe.class, populate(source, 2, 3));
-        assertTrue(outcome.reason().contains("boom"), outcome.reason());
-    }
-
-    @Test
     void aReplayIsCutToItsRange() {
         PopulatedRanges source = added(PAGE);
         source.populate(2 * PAGE, 4 * PAGE);
@@ -326,7 +315,7 @@ class RamDiscardManagerTest {
         PagesListener listener = registered(0, PAGES);
         listener.takeCalls();
         assertTrue(manager.unregister(listener).isDone());
-        assertEquals(List.of("-0:1", "-2:1"), listener.takeCalls());
+        assertEquals(List.of("-0:16"), listener.takeCalls());
         assertThrows(IllegalStateException.class, () -> manager.unregister(listener));
         assertTrue(populate(source, 4, 1).isDone());
         assertEquals(List.of(), listener.takeCalls());

@@ -1,11 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 package dev.alcove.discard;
 
+import java.io.IOException;
 import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.List;
 import java.util.Random;
 import java.util.concurrent.atomic.AtomicBoolean;
+import org.jspecify.annotations.Nullable;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.ValueSource;
 
@@ -39,8 +41,25 @@ class RandomTransactionsTest {
     /** Which call from now refuses; below zero none does. An undo must not be refused, so only one call does. */
     private int refuseIn = -1;
 
+    /** What the call that fails throws; null where it refuses. */
+    private @Nullable Throwable throwing;
+
     private boolean refuses() {
-        return refuseIn >= 0 && refuseIn-- == 0;
+        return throwing == null && refuseIn >= 0 && refuseIn-- == 0;
+    }
+
+    private @Nullable Throwable thrown() {
+        return throwing != null && refuseIn >= 0 && refuseIn-- == 0 ? throwing : null;
+    }
+
+    private static @Nullable Throwable failure(Random random) {
+        return switch (random.nextInt(6)) {
+            case 0 -> new IllegalStateException("boom");
+            case 1 -> new StackOverflowError();
+            case 2 -> new OutOfMemoryError("as if");
+            case 3 -> new IOException("not in any signature");
+            default -> null;
+        };
     }
 
     private boolean populated(int page) {
@@ -48,7 +67,7 @@ class RandomTransactionsTest {
     }
 
     @ParameterizedTest
-    @ValueSource(longs = {1, 2, 3, 4, 5, 6, 7, 8, 9, 10})
+    @ValueSource(longs = {1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16})
     void agreesWithTheModel(long seed) {
         Random random = new Random(seed);
         for (int i = 0; i < 3; i++) {
@@ -57,9 +76,11 @@ class RandomTransactionsTest {
             PagesListener listener = new PagesListener(PAGES);
             listener.refusePopulate = this::refuses;
             listener.refuseDiscard = this::refuses;
+            listener.thrown = this::thrown;
             listeners.add(new ModelledListener(listener, from, to, new AtomicBoolean()));
         }
         for (int step = 0; step < 600; step++) {
+            throwing = failure(random);
             refuseIn = random.nextInt(3) == 0 ? random.nextInt(6) : -1;
             String what = "seed " + seed + " step " + step + ": " + act(random);
             refuseIn = -1;

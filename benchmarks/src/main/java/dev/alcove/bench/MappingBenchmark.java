@@ -29,7 +29,7 @@ import org.openjdk.jmh.annotations.Warmup;
 /** IOMMU_IOAS_MAP and IOMMU_IOAS_UNMAP on the emulated kernel: pairs a second. */
 @BenchmarkMode(Mode.Throughput)
 @OutputTimeUnit(TimeUnit.SECONDS)
-@Warmup(iterations = 3, time = 1)
+@Warmup(iterations = 5, time = 1)
 @Measurement(iterations = 5, time = 1)
 @Fork(value = 1, jvmArgsAppend = {"--enable-native-access=ALL-UNNAMED", "--sun-misc-unsafe-memory-access=allow"})
 @SuppressWarnings("NullAway.Init") // JMH calls start() before anything else

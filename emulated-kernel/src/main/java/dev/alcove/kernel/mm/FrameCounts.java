@@ -1,45 +1,55 @@
 // SPDX-License-Identifier: Apache-2.0
 package dev.alcove.kernel.mm;
 
-import java.util.concurrent.atomic.AtomicLongArray;
+import java.lang.invoke.MethodHandles;
+import java.lang.invoke.VarHandle;
 import java.util.concurrent.atomic.AtomicReferenceArray;
 import org.jspecify.annotations.Nullable;
 
 /**
  * References (low half) and pins (high half) of every frame, in one word so that "both are zero" is one decision.
  *
- * <p>What is stored is the distance from a frame with one reference and no pin, as every allocated frame starts: a
- * chunk in which nothing else ever happened needs no memory. Atomic words, no lock.
+ * <p>What is stored is the distance from a frame with one reference and no pin, as every allocated frame starts: frames
+ * to which nothing else ever happened need no memory. The words are in leaves of 64 frames, so that pages pinned here and
+ * there in a large machine cost little beside the pages. Atomic words, no lock.
  */
 final class FrameCounts {
     static final long REFERENCE = 1;
     static final long PIN = 1L << 32;
 
-    private static final int CHUNK_SHIFT = 15;
-    private static final int CHUNK = 1 << CHUNK_SHIFT;
+    private static final int LEAF_SHIFT = 6;
+    private static final int LEAF = 1 << LEAF_SHIFT;
+    private static final int NODE_SHIFT = 10;
+    private static final int NODE = 1 << NODE_SHIFT;
+    private static final int SUBTREE_SHIFT = LEAF_SHIFT + NODE_SHIFT;
+    private static final VarHandle WORD = MethodHandles.arrayElementVarHandle(long[].class);
 
-    private final AtomicReferenceArray<@Nullable AtomicLongArray> chunks;
+    private final AtomicReferenceArray<@Nullable AtomicReferenceArray<long @Nullable []>> nodes;
 
     FrameCounts(long frames) {
-        chunks = new AtomicReferenceArray<>(Math.toIntExact((frames + CHUNK - 1) >> CHUNK_SHIFT));
+        nodes = new AtomicReferenceArray<>(Math.toIntExact((frames + (1L << SUBTREE_SHIFT) - 1) >> SUBTREE_SHIFT));
     }
 
     /** Adds to a frame's word and answers the new one: references in the low half, pins in the high half. */
     long add(long pfn, long amount) {
-        return chunk(pfn).addAndGet((int) pfn & CHUNK - 1, amount) + REFERENCE;
+        long[] leaf = leaf(pfn);
+        if (leaf == null) {
+            leaf = newLeaf(pfn);
+        }
+        return (long) WORD.getAndAdd(leaf, word(pfn), amount) + amount + REFERENCE;
     }
 
     /** A frame's word. */
     long get(long pfn) {
-        AtomicLongArray chunk = chunks.get((int) (pfn >> CHUNK_SHIFT));
-        return chunk == null ? REFERENCE : chunk.get((int) pfn & CHUNK - 1) + REFERENCE;
+        long[] leaf = leaf(pfn);
+        return leaf == null ? REFERENCE : (long) WORD.getVolatile(leaf, word(pfn)) + REFERENCE;
     }
 
     /** Makes a freed frame ready for its next owner. */
     void reset(long pfn) {
-        AtomicLongArray chunk = chunks.get((int) (pfn >> CHUNK_SHIFT));
-        if (chunk != null) {
-            chunk.set((int) pfn & CHUNK - 1, 0);
+        long[] leaf = leaf(pfn);
+        if (leaf != null) {
+            WORD.setVolatile(leaf, word(pfn), 0L);
         }
     }
 
@@ -47,29 +57,51 @@ final class FrameCounts {
     long firstHeld(long pfn, long end) {
         long at = pfn;
         while (at < end) {
-            AtomicLongArray chunk = chunks.get((int) (at >> CHUNK_SHIFT));
-            long chunkEnd = Math.min(end, ((at >> CHUNK_SHIFT) + 1) << CHUNK_SHIFT);
-            if (chunk != null) {
-                for (; at < chunkEnd; at++) {
-                    if (chunk.get((int) at & CHUNK - 1) != 0) {
+            if (nodes.get(node(at)) == null) {
+                at = ((at >> SUBTREE_SHIFT) + 1) << SUBTREE_SHIFT;
+                continue;
+            }
+            long[] leaf = leaf(at);
+            long leafEnd = ((at >> LEAF_SHIFT) + 1) << LEAF_SHIFT;
+            if (leaf != null) {
+                for (; at < Math.min(end, leafEnd); at++) {
+                    if ((long) WORD.getVolatile(leaf, word(at)) != 0) {
                         return at;
                     }
                 }
             }
-            at = chunkEnd;
+            at = leafEnd;
         }
         return end;
     }
 
-    private AtomicLongArray chunk(long pfn) {
-        int index = (int) (pfn >> CHUNK_SHIFT);
-        AtomicLongArray chunk = chunks.get(index);
-        if (chunk == null) {
-            AtomicLongArray fresh = new AtomicLongArray(CHUNK);
-            AtomicLongArray other = chunks.compareAndExchange(index, null, fresh);
-            chunk = other == null ? fresh : other;
+    private long @Nullable [] leaf(long pfn) {
+        AtomicReferenceArray<long @Nullable []> node = nodes.get(node(pfn));
+        return node == null ? null : node.get(leafOf(pfn));
+    }
+
+    private long[] newLeaf(long pfn) {
+        AtomicReferenceArray<long @Nullable []> node = nodes.get(node(pfn));
+        if (node == null) {
+            AtomicReferenceArray<long @Nullable []> fresh = new AtomicReferenceArray<>(NODE);
+            AtomicReferenceArray<long @Nullable []> other = nodes.compareAndExchange(node(pfn), null, fresh);
+            node = other == null ? fresh : other;
         }
-        return chunk;
+        long[] fresh = new long[LEAF];
+        long[] other = node.compareAndExchange(leafOf(pfn), null, fresh);
+        return other == null ? fresh : other;
+    }
+
+    private static int node(long pfn) {
+        return (int) (pfn >> SUBTREE_SHIFT);
+    }
+
+    private static int leafOf(long pfn) {
+        return (int) (pfn >> LEAF_SHIFT) & (NODE - 1);
+    }
+
+    private static int word(long pfn) {
+        return (int) pfn & (LEAF - 1);
     }
 
     static int references(long word) {

@@ -8,9 +8,11 @@ import dev.alcove.discard.RangeSet;
 import dev.alcove.kvm.Vm;
 import dev.alcove.memory.GuestMemory;
 import dev.alcove.sys.Errno;
-import java.util.List;
+import dev.alcove.vmm.conversion.ConversionPlanner.Block;
+import dev.alcove.vmm.conversion.ConversionPlanner.Verdict;
 import java.util.Optional;
-import java.util.function.BiFunction;
+import java.util.function.BooleanSupplier;
+import java.util.function.Consumer;
 import java.util.function.Supplier;
 import org.jspecify.annotations.Nullable;
 
@@ -18,21 +20,26 @@ import org.jspecify.annotations.Nullable;
  * Converts guest memory between private and shared.
  *
  * <p>May be called by all vCPUs at once: conversions of disjoint ranges run side by side, one that overlaps another
- * waits for it. Order of locks: range, then discard manager (ascending by block), then the listeners' own.
+ * waits for it, first come first served. Order of locks: range, then discard manager (ascending by block), then the
+ * listeners' own.
  *
- * <p>Once a conversion was {@link Outcome.Unsafe}, every later one is too.
+ * <p>A request is all or nothing, and works in slices of about a millisecond: after each of them state, attributes and
+ * IOMMU agree. What the old side of the pages holds is freed at the end, when nothing has to be undone any more. Once a
+ * conversion was {@link Outcome.Unsafe}, every later one is too.
  */
 public final class ConversionEngine {
-    private final List<ConversionPlanner.Block> blocks;
+    private final ConversionPlanner planner;
     private final RangeLock ranges;
     private final KvmAttributes attributes;
     private final ConversionCounters counters = new ConversionCounters();
     private final ConversionExecutor executor;
-    private final BiFunction<List<ConversionPlanner.Block>, ConversionRequest, ConversionPlanner.Plan> planner;
+    private final SharedQuota quota;
+    private final RefusalLog log;
     private volatile @Nullable String unsafe;
 
     /**
-     * An engine for all RAM of a VM. Nobody else sets the VM's memory attributes or the blocks' state.
+     * An engine for all RAM of a VM, with the default policy. Nobody else sets the VM's memory attributes or the blocks'
+     * state.
      *
      * @param memory fresh: all shared, as the kernel has it
      */
@@ -46,25 +53,36 @@ public final class ConversionEngine {
      * @param waiting how a vCPU waits while another one converts what overlaps its own range
      */
     public ConversionEngine(Vm vm, GuestMemory memory, Waiting waiting) {
-        this(vm, memory, waiting, ConversionPlanner::plan);
+        this(vm, memory, waiting, ConversionPolicy.DEFAULT, _ -> {});
     }
 
-    /** As above, with another planner: for tests that plant a wrong order of steps. */
+    /**
+     * As above, with a policy.
+     *
+     * @param policy for all conversions
+     * @param refusals gets one line for each reason for which a conversion is refused, at a bounded rate
+     */
+    public ConversionEngine(
+            Vm vm, GuestMemory memory, Waiting waiting, ConversionPolicy policy, Consumer<String> refusals) {
+        this(vm, memory, waiting, policy, refusals, Step::order);
+    }
+
+    /** As above, with another order of steps: for tests that plant a wrong one. */
     ConversionEngine(
             Vm vm,
             GuestMemory memory,
             Waiting waiting,
-            BiFunction<List<ConversionPlanner.Block>, ConversionRequest, ConversionPlanner.Plan> planner) {
-        this.planner = planner;
+            ConversionPolicy policy,
+            Consumer<String> refusals,
+            Step.Order order) {
         this.ranges = new RangeLock(waiting);
-        this.blocks = memory.blocks().stream()
-                .map(block -> new ConversionPlanner.Block(
-                        block.range(),
-                        block.state().orElse(null),
-                        block.backing().leavesMemoryBehind()))
-                .toList();
+        this.planner = new ConversionPlanner(memory.blocks().stream()
+                .map(block -> new Block(block.range(), block.state().orElse(null)))
+                .toList());
         this.attributes = new KvmAttributes(vm);
-        this.executor = new ConversionExecutor(memory.blocks(), attributes, counters);
+        this.executor = new ConversionExecutor(memory.blocks(), attributes, counters, order);
+        this.quota = new SharedQuota(policy, planner.blocks());
+        this.log = new RefusalLog(refusals, System::nanoTime);
     }
 
     public ConversionCounters counters() {
@@ -80,12 +98,21 @@ public final class ConversionEngine {
      * @return what {@link #hypercallReturn} turns into the guest's answer, or unsafe
      */
     public Outcome hypercall(long gpa, long pages, long hypercallAttributes) {
+        return hypercall(gpa, pages, hypercallAttributes, ConversionEngine::always);
+    }
+
+    /**
+     * As above, for a VM that may end meanwhile.
+     *
+     * @param goOn as of {@link #convert(ConversionRequest, BooleanSupplier)}
+     */
+    public Outcome hypercall(long gpa, long pages, long hypercallAttributes, BooleanSupplier goOn) {
         Optional<ConversionRequest> request = ConversionRequest.ofHypercall(gpa, pages, hypercallAttributes);
         if (request.isEmpty()) {
             return refuse(Errno.EINVAL, "no conversion: gpa 0x" + Long.toHexString(gpa) + ", 0x"
                     + Long.toHexString(pages) + " pages, attributes 0x" + Long.toHexString(hypercallAttributes));
         }
-        return convert(request.get());
+        return convert(request.get(), goOn);
     }
 
     /** What goes into {@code kvm_run.hypercall.ret}: 0 or a negated errno. */
@@ -102,63 +129,167 @@ public final class ConversionEngine {
      * request to convert it.
      *
      * @param flags KVM_MEMORY_EXIT_FLAG_PRIVATE or 0: how the guest touched it
-     * @return done: enter the guest again; anything else comes back as unsafe, because there is no way to tell the
-     *     guest, which would fault again for ever
+     * @return done: enter the guest again; refused: there is no way to tell the guest, which would fault again for ever,
+     *     so the VM cannot go on; unsafe
      */
     public Outcome memoryFault(long flags, long gpa, long size) {
-        String fault = "memory fault at gpa 0x" + Long.toHexString(gpa) + ", 0x" + Long.toHexString(size)
-                + " bytes, flags 0x" + Long.toHexString(flags);
-        if ((flags & ~kvm.KVM_MEMORY_EXIT_FLAG_PRIVATE()) != 0) {
-            return unsafe(fault + ": an unknown flag");
-        }
+        return memoryFault(flags, gpa, size, ConversionEngine::always);
+    }
+
+    /**
+     * As above, for a VM that may end meanwhile.
+     *
+     * @param goOn as of {@link #convert(ConversionRequest, BooleanSupplier)}
+     */
+    public Outcome memoryFault(long flags, long gpa, long size, BooleanSupplier goOn) {
+        String wrong = (flags & ~kvm.KVM_MEMORY_EXIT_FLAG_PRIVATE()) != 0 ? "an unknown flag" : "not whole pages";
         Optional<GpaRange> range = GpaRange.aligned(gpa, size, ConversionRequest.PAGE);
-        if (range.isEmpty()) {
-            return unsafe(fault + ": not whole pages");
+        if ((flags & ~kvm.KVM_MEMORY_EXIT_FLAG_PRIVATE()) != 0 || range.isEmpty()) {
+            return refuse(Errno.EINVAL, fault(flags, gpa, size) + ": " + wrong);
         }
-        Outcome outcome = convert(new ConversionRequest(range.get(), flags != 0));
-        return outcome instanceof Outcome.Refused refused ? unsafe(fault + ": " + refused.reason()) : outcome;
+        Outcome outcome = convert(new ConversionRequest(range.get(), flags != 0), goOn);
+        return outcome instanceof Outcome.Refused refused
+                ? new Outcome.Refused(refused.errno(), fault(flags, gpa, size) + ": " + refused.reason())
+                : outcome;
+    }
+
+    private static String fault(long flags, long gpa, long size) {
+        return "memory fault at gpa 0x" + Long.toHexString(gpa) + ", 0x" + Long.toHexString(size) + " bytes, flags 0x"
+                + Long.toHexString(flags);
     }
 
     /**
      * Converts a range; parts that have the wanted state stay as they are.
      *
-     * @return refused with EINVAL: a part is not RAM, or the guest has no private memory; with EAGAIN: the host could
-     *     not, and everything is as before
+     * @return refused with EINVAL: a part is not RAM, or the guest has no private memory; with EPERM or E2BIG: the
+     *     policy; with EAGAIN: the host could not, and everything is as before
      */
     public Outcome convert(ConversionRequest request) {
-        try (RangeLock.Held _ = ranges.lock(request.range())) {
+        return convert(request, ConversionEngine::always);
+    }
+
+    /**
+     * As above, for a VM that may end meanwhile.
+     *
+     * @param goOn asked between two slices, on the calling thread, which may wait in it (a VM that pauses); all
+     *     invariants hold then, and the range stays locked. False: the VM ends, and the conversion stays where it is
+     * @return also refused with EINTR: given up because {@code goOn} said so
+     */
+    public Outcome convert(ConversionRequest request, BooleanSupplier goOn) {
+        ConversionEvent event = ConversionEvent.wanted() ? new ConversionEvent() : null;
+        if (event == null) {
+            return convert(request, goOn, null);
+        }
+        event.begin();
+        event.gpa = request.range().start().value();
+        event.size = request.range().size();
+        event.toPrivate = request.toPrivate();
+        Outcome outcome = convert(request, goOn, event);
+        event.outcome = outcome.isDone() ? "done" : outcome instanceof Outcome.Refused ? "refused" : "unsafe";
+        event.commit();
+        return outcome;
+    }
+
+    private Outcome convert(ConversionRequest request, BooleanSupplier goOn, @Nullable ConversionEvent event) {
+        RangeLock.Held held = ranges.lock(request.range());
+        try {
             String before = unsafe;
             if (before != null) {
                 return unsafe("after: " + before);
             }
-            return switch (planner.apply(blocks, request)) {
-                case ConversionPlanner.Plan.Nothing() -> Outcome.done();
-                case ConversionPlanner.Plan.Refuse(int errno, String reason) -> refuse(errno, reason);
-                case ConversionPlanner.Plan.Steps(List<Step> steps, long bytes) -> execute(request, steps, bytes);
-            };
+            Verdict verdict = planner.judge(request);
+            if (verdict == Verdict.NOTHING) {
+                return Outcome.done();
+            } else if (verdict != Verdict.POSSIBLE) {
+                return refuse(Errno.EINVAL, ConversionPlanner.reason(verdict, request));
+            }
+            Slice first = planner.next(request, null, ConversionPlanner.SLICE_BYTES);
+            if (first == null) {
+                return Outcome.done();
+            }
+            SharedQuota.Answer answer = quota.begin(request);
+            return answer.errno() == 0
+                    ? execute(request, first, goOn, event)
+                    : refuse(answer.errno(), answer.reason());
+        } catch (RuntimeException thrown) {
+            return unsafe(request + ": " + thrown);
+        } finally {
+            held.close();
         }
     }
 
-    private Outcome execute(ConversionRequest request, List<Step> steps, long bytes) {
-        Outcome outcome;
-        try {
-            outcome = executor.execute(steps);
-        } catch (RuntimeException thrown) {
-            outcome = new Outcome.Unsafe(thrown.toString());
-        }
-        return switch (outcome) {
-            case Outcome.Done done -> {
-                (request.toPrivate() ? counters.toPrivate : counters.toShared).increment();
-                counters.bytes.add(bytes);
-                yield done;
+    private Outcome execute(
+            ConversionRequest request, Slice first, BooleanSupplier goOn, @Nullable ConversionEvent event) {
+        Slice last = null;
+        long bytes = 0;
+        Slice slice = first;
+        while (slice != null) {
+            Outcome outcome = executor.execute(slice);
+            if (outcome instanceof Outcome.Refused refused) {
+                outcome = executor.undo(last, refused);
+                quota.undone(request.toPrivate(), bytes + remaining(request, slice));
             }
-            case Outcome.Refused refused -> refuse(refused.errno(), request + ": " + refused.reason());
-            case Outcome.Unsafe broken -> unsafe(request + ": " + broken.reason());
-        };
+            switch (outcome) {
+                case Outcome.Done _ -> {}
+                case Outcome.Refused refused -> {
+                    return refuse(refused.errno(), request + ": " + refused.reason());
+                }
+                case Outcome.Unsafe broken -> {
+                    return unsafe(request + ": " + broken.reason());
+                }
+            }
+            last = slice;
+            bytes += slice.bytes();
+            slice = planner.next(request, last, ConversionPlanner.SLICE_BYTES);
+            if (slice != null && !goOn.getAsBoolean()) {
+                return givenUp(request, last, bytes);
+            }
+        }
+        return finished(request, last, bytes, event);
+    }
+
+    /** What a request has not changed yet, from a slice on. */
+    private long remaining(ConversionRequest request, Slice from) {
+        long bytes = 0;
+        for (Slice slice = from; slice != null; slice = planner.next(request, slice, Long.MAX_VALUE)) {
+            bytes += slice.bytes();
+        }
+        return bytes;
+    }
+
+    private Outcome finished(
+            ConversionRequest request, @Nullable Slice last, long bytes, @Nullable ConversionEvent event) {
+        int slices = 0;
+        int runs = 0;
+        for (Slice slice = last; slice != null; slice = slice.before) {
+            executor.free(slice);
+            slices++;
+            runs += slice.runs();
+        }
+        quota.done(request.toPrivate(), bytes);
+        (request.toPrivate() ? counters.toPrivate : counters.toShared).increment();
+        counters.bytes.add(bytes);
+        if (event != null) {
+            event.changed = bytes;
+            event.slices = slices;
+            event.runs = runs;
+        }
+        return Outcome.done();
+    }
+
+    /** The VM ends, its memory with it: neither worth undoing nor worth freeing. */
+    private Outcome givenUp(ConversionRequest request, Slice last, long bytes) {
+        counters.bytes.add(bytes);
+        return refuse(Errno.EINTR, request + ": the VM ends, at " + last);
+    }
+
+    private static boolean always() {
+        return true;
     }
 
     private Outcome refuse(int errno, String reason) {
         counters.failed.increment();
+        log.refused(reason);
         return new Outcome.Refused(errno, reason);
     }
 

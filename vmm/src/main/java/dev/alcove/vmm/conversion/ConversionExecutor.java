@@ -1,140 +1,176 @@
 // SPDX-License-Identifier: Apache-2.0
 package dev.alcove.vmm.conversion;
 
-import dev.alcove.discard.GpaRange;
 import dev.alcove.discard.Outcome;
 import dev.alcove.discard.PopulatedRanges;
 import dev.alcove.discard.RamDiscardManager;
+import dev.alcove.memory.MemoryBacking.Side;
 import dev.alcove.memory.RamBlock;
 import dev.alcove.sys.Errno;
 import dev.alcove.sys.SyscallException;
-import java.util.ArrayList;
 import java.util.List;
+import org.jspecify.annotations.Nullable;
 
-/** Does the steps of a plan in order; where one fails, undoes those before it in reverse order. */
+/**
+ * Does the steps of a slice in order; where one fails, undoes those before it in reverse order. The caller holds the
+ * range. While a slice is worked on, no listener comes or goes at its block.
+ */
 final class ConversionExecutor {
-    private final List<RamBlock> blocks;
+    private final RamBlock[] blocks;
+    private final @Nullable PopulatedRanges[] states;
     private final KvmAttributes attributes;
     private final ConversionCounters counters;
+    private final Step.Order steps;
 
-    ConversionExecutor(List<RamBlock> blocks, KvmAttributes attributes, ConversionCounters counters) {
-        this.blocks = blocks;
+    ConversionExecutor(
+            List<RamBlock> blocks, KvmAttributes attributes, ConversionCounters counters, Step.Order steps) {
+        this.blocks = blocks.toArray(RamBlock[]::new);
+        this.states = blocks.stream().map(block -> block.state().orElse(null)).toArray(PopulatedRanges[]::new);
         this.attributes = attributes;
         this.counters = counters;
+        this.steps = steps;
     }
 
-    /** The caller holds the range. While this runs, no listener comes or goes at the blocks that it touches. */
-    Outcome execute(List<Step> steps) {
-        List<RamDiscardManager.Change> held = new ArrayList<>(1);
-        try {
-            int last = -1;
-            for (Step step : steps) {
-                // One state step for each extent, and extents ascend.
-                if (step instanceof Step.State(Extent extent, boolean _) && extent.block() != last) {
-                    last = extent.block();
-                    held.add(managerOf(extent).change());
+    /** All steps, or none; refused with EAGAIN, because the same may work later. */
+    Outcome execute(Slice slice) {
+        try (RamDiscardManager.Change _ = manager(slice).change()) {
+            Step[] order = steps.of(slice.toPrivate);
+            for (int step = 0; step < order.length; step++) {
+                Outcome outcome = perform(order[step], slice);
+                if (outcome instanceof Outcome.Refused refused) {
+                    return undo(slice, order, step, refused);
+                } else if (!outcome.isDone()) {
+                    return outcome;
                 }
             }
-            return executeAll(steps);
-        } finally {
-            held.reversed().forEach(RamDiscardManager.Change::close);
+            return Outcome.done();
         }
     }
 
-    private Outcome executeAll(List<Step> steps) {
-        List<Step> done = new ArrayList<>(steps.size());
-        for (Step step : steps) {
-            switch (perform(step)) {
-                case Outcome.Done _ -> done.add(step);
-                case Outcome.Unsafe unsafe -> {
-                    return unsafe;
-                }
-                case Outcome.Refused refused -> {
-                    return undo(done.reversed(), refused);
-                }
+    /** Takes slices back that were executed, the last first. Answers the cause, or unsafe. */
+    Outcome undo(@Nullable Slice last, Outcome.Refused cause) {
+        Outcome outcome = cause;
+        for (Slice slice = last; slice != null && outcome instanceof Outcome.Refused; slice = slice.before) {
+            try (RamDiscardManager.Change _ = manager(slice).change()) {
+                Step[] order = steps.of(slice.toPrivate);
+                outcome = undo(slice, order, order.length, cause);
             }
         }
-        return Outcome.done();
+        return outcome;
     }
 
-    private Outcome perform(Step step) {
-        return switch (step) {
-            case Step.Discard(Extent extent) ->
-                managerOf(extent).notifyDiscard(stateOf(extent), extent.offset(), extent.size());
-            case Step.Populate(Extent extent) ->
-                managerOf(extent).notifyPopulate(stateOf(extent), extent.offset(), extent.size());
-            case Step.Attributes(GpaRange hull, boolean toPrivate, List<GpaRange> _) -> set(hull, toPrivate);
-            case Step.State(Extent extent, boolean toPrivate) -> record(extent, toPrivate);
-            case Step.Free free -> free(free);
-        };
-    }
-
-    /** What the guest gets is EAGAIN: nothing changed, and the same may work later. */
-    private Outcome undo(List<Step> done, Outcome.Refused cause) {
-        for (Step step : done) {
-            Outcome undone = undo(step);
+    private Outcome undo(Slice slice, Step[] order, int done, Outcome.Refused cause) {
+        for (int step = done - 1; step >= 0; step--) {
+            Outcome undone = undo(order[step], slice);
             if (!undone.isDone()) {
-                return new Outcome.Unsafe(cause.reason() + "; and undoing " + step + ": " + undone);
+                return new Outcome.Unsafe(
+                        cause.reason() + "; and undoing " + order[step] + " of " + slice + ": " + undone);
             }
         }
         return new Outcome.Refused(Errno.EAGAIN, cause.reason());
     }
 
-    private Outcome undo(Step step) {
+    private Outcome perform(Step step, Slice slice) {
         return switch (step) {
-            case Step.Discard(Extent extent) -> perform(new Step.Populate(extent));
-            case Step.Populate(Extent extent) -> perform(new Step.Discard(extent));
-            case Step.Attributes(GpaRange _, boolean toPrivate, List<GpaRange> changed) -> {
-                for (GpaRange range : changed) {
-                    Outcome outcome = set(range, !toPrivate);
-                    if (!outcome.isDone()) {
-                        yield outcome;
-                    }
-                }
-                yield Outcome.done();
-            }
-            case Step.State(Extent extent, boolean toPrivate) -> record(extent, !toPrivate);
-            case Step.Free free -> throw new IllegalStateException("nothing may fail after " + free);
+            case DISCARD -> tell(slice, false);
+            case POPULATE -> tell(slice, true);
+            case ATTRIBUTES -> set(slice, slice.start(), slice.hull(), slice.toPrivate);
+            case STATE -> record(slice, slice.start(), slice.hull(), slice.toPrivate);
         };
     }
 
-    private Outcome set(GpaRange range, boolean toPrivate) {
+    /** What was set for the hull goes back for the runs only: between them it was so before. */
+    private Outcome undo(Step step, Slice slice) {
+        return switch (step) {
+            case DISCARD -> tell(slice, true);
+            case POPULATE -> tell(slice, false);
+            case ATTRIBUTES -> {
+                Outcome outcome = Outcome.done();
+                for (int run = 0; run < slice.runs() && outcome.isDone(); run++) {
+                    outcome = set(slice, slice.offset(run), slice.size(run), !slice.toPrivate);
+                }
+                yield outcome;
+            }
+            case STATE -> {
+                for (int run = 0; run < slice.runs(); run++) {
+                    record(slice, slice.offset(run), slice.size(run), !slice.toPrivate);
+                }
+                yield Outcome.done();
+            }
+        };
+    }
+
+    /** Tells the listeners about each run; where one is refused, the opposite about those before it. */
+    private Outcome tell(Slice slice, boolean populate) {
+        for (int run = 0; run < slice.runs(); run++) {
+            Outcome outcome = tell(slice, run, populate);
+            if (outcome instanceof Outcome.Refused refused) {
+                while (--run >= 0) {
+                    Outcome undone = tell(slice, run, !populate);
+                    if (!undone.isDone()) {
+                        return new Outcome.Unsafe(refused.reason() + "; and telling the opposite: " + undone);
+                    }
+                }
+                return refused;
+            } else if (!outcome.isDone()) {
+                return outcome;
+            }
+        }
+        return Outcome.done();
+    }
+
+    private Outcome tell(Slice slice, int run, boolean populate) {
+        RamDiscardManager manager = manager(slice);
+        PopulatedRanges state = state(slice);
+        return populate
+                ? manager.notifyPopulate(state, slice.offset(run), slice.size(run))
+                : manager.notifyDiscard(state, slice.offset(run), slice.size(run));
+    }
+
+    private Outcome set(Slice slice, long offset, long size, boolean toPrivate) {
         try {
-            attributes.set(range, toPrivate);
+            attributes.set(blocks[slice.block].range().start().value() + offset, size, toPrivate);
             return Outcome.done();
         } catch (SyscallException refused) {
             return new Outcome.Refused(refused.errno(), String.valueOf(refused.getMessage()));
         }
     }
 
-    private Outcome record(Extent extent, boolean toPrivate) {
+    private Outcome record(Slice slice, long offset, long size, boolean toPrivate) {
         if (toPrivate) {
-            stateOf(extent).discard(extent.offset(), extent.size());
+            state(slice).discard(offset, size);
         } else {
-            stateOf(extent).populate(extent.offset(), extent.size());
+            state(slice).populate(offset, size);
         }
         return Outcome.done();
     }
 
     /**
-     * The conversion has happened by now, and undoing it would cost the guest the contents that are freed already. A
-     * page that the kernel does not free costs memory, but nobody can reach it: devices and guest use the other side.
+     * Gives the memory that the old side of a slice takes back to the host, with its contents. The conversion has
+     * happened by now, and undoing it would cost the guest what other slices had there. A page that the kernel does not
+     * free costs memory, but nobody can reach it: devices and guest use the other side.
      */
-    private Outcome free(Step.Free free) {
-        Extent extent = free.extent();
-        try {
-            blocks.get(extent.block()).backing().release(free.side(), extent.offset(), extent.size());
-        } catch (SyscallException _) {
-            counters.notFreed.add(extent.size());
+    void free(Slice slice) {
+        RamBlock block = blocks[slice.block];
+        if (!block.backing().leavesMemoryBehind()) {
+            return;
         }
-        return Outcome.done();
+        try {
+            block.backing().release(slice.toPrivate ? Side.SHARED : Side.PRIVATE, slice.start(), slice.hull());
+        } catch (SyscallException _) {
+            counters.notFreed.add(slice.bytes());
+        }
     }
 
-    private RamDiscardManager managerOf(Extent extent) {
-        return blocks.get(extent.block()).discards();
+    private RamDiscardManager manager(Slice slice) {
+        return blocks[slice.block].discards();
     }
 
-    private PopulatedRanges stateOf(Extent extent) {
-        return blocks.get(extent.block()).state().orElseThrow();
+    private PopulatedRanges state(Slice slice) {
+        PopulatedRanges state = states[slice.block];
+        if (state == null) {
+            throw new IllegalStateException(slice + ": the block has no private side");
+        }
+        return state;
     }
 }

@@ -2,140 +2,141 @@
 package dev.alcove.vmm.conversion;
 
 import dev.alcove.discard.GpaRange;
-import dev.alcove.discard.RamDiscardSource;
-import dev.alcove.memory.MemoryBacking.Side;
+import dev.alcove.discard.PopulatedRanges;
 import dev.alcove.sys.Errno;
-import java.util.ArrayList;
 import java.util.List;
 import org.jspecify.annotations.Nullable;
 
 /**
- * Turns a request and the present state into steps, without doing any of them.
- *
- * <p>To private: discard, attributes, state, free the shared side. To shared: attributes, state, populate, free the
- * private side. So a device is cut off before a page becomes private, and gets it only after it has become shared: the
- * only order that a conversion in place allows, and safe for two backings too.
+ * Looks at a request and the present state, without changing anything: whether the guest may ask this at all, and what
+ * has to change, slice by slice.
  */
-public final class ConversionPlanner {
+final class ConversionPlanner {
+    /**
+     * A slice ends at this many bytes: what KVM lets a TDX guest convert in one exit, and about what a real IOMMU maps
+     * in a millisecond.
+     */
+    static final long SLICE_BYTES = 2 << 20;
+
+    /** And at this many runs: each costs a call into the kernel of some 10 us. */
+    static final int SLICE_RUNS = 64;
+
     /**
      * A RAM block as the planner sees it.
      *
      * @param range where it lies
      * @param state populated is shared; null where nothing can be private
-     * @param leavesMemoryBehind whether the old side of a converted page has to be freed
      */
-    public record Block(GpaRange range, @Nullable RamDiscardSource state, boolean leavesMemoryBehind) {}
+    record Block(GpaRange range, @Nullable PopulatedRanges state) {}
 
-    /** What is to be done. */
-    public sealed interface Plan {
-        /** Nothing: the range has the wanted state. */
-        record Nothing() implements Plan {}
-
-        /** The guest may not have this. */
-        record Refuse(int errno, String reason) implements Plan {}
-
-        /**
-         * Steps, in order.
-         *
-         * @param bytes how many bytes change their state
-         */
-        record Steps(List<Step> steps, long bytes) implements Plan {
-            public Steps {
-                steps = List.copyOf(steps);
-            }
-        }
+    /** What a request is, at first sight. */
+    enum Verdict {
+        /** There is something to look at. */
+        POSSIBLE,
+        /** It has the wanted state, whatever that is: no RAM, and so shared for good. */
+        NOTHING,
+        NO_RAM,
+        PARTLY_RAM,
+        /** The guest has no private memory. */
+        NEVER_PRIVATE
     }
 
-    private ConversionPlanner() {}
+    private final List<Block> blocks;
+
+    /** @param blocks ascending by address */
+    ConversionPlanner(List<Block> blocks) {
+        this.blocks = List.copyOf(blocks);
+    }
+
+    List<Block> blocks() {
+        return blocks;
+    }
+
+    /** Whether a request can be answered by looking at its range alone. */
+    Verdict judge(ConversionRequest request) {
+        GpaRange range = request.range();
+        long covered = 0;
+        boolean stateless = false;
+        for (int index = 0; index < blocks.size(); index++) {
+            Block block = blocks.get(index);
+            long part = Math.min(block.range().end(), range.end())
+                    - Math.max(block.range().start().value(), range.start().value());
+            if (part > 0) {
+                covered += part;
+                stateless |= block.state() == null;
+            }
+        }
+        if (covered == 0) {
+            // Firmware makes the whole hole for devices shared: it always is.
+            return request.toPrivate() ? Verdict.NO_RAM : Verdict.NOTHING;
+        }
+        return covered < range.size() ? Verdict.PARTLY_RAM : stateless ? Verdict.NEVER_PRIVATE : Verdict.POSSIBLE;
+    }
 
     /**
-     * Plans a conversion.
+     * The next part of a possible request that lacks the wanted state.
      *
-     * @param blocks ascending by address
+     * @param before the slice that the answer comes after; null for the first
+     * @param most at most so many bytes of the block, from the first run on
+     * @return null where there is no more
      */
-    public static Plan plan(List<Block> blocks, ConversionRequest request) {
+    @Nullable Slice next(ConversionRequest request, @Nullable Slice before, long most) {
         GpaRange range = request.range();
-        List<Extent> inside = extents(blocks, range);
-        long covered = bytes(inside);
-        if (covered == 0 && !request.toPrivate()) {
-            // Firmware makes the whole hole for devices shared: it always is.
-            return new Plan.Nothing();
-        }
-        if (covered < range.size()) {
-            return new Plan.Refuse(
-                    Errno.EINVAL, request + ": " + (covered == 0 ? "no RAM is there" : "a part of it is not RAM"));
-        }
-        List<Extent> changing = new ArrayList<>();
-        for (Extent extent : inside) {
-            RamDiscardSource state = blocks.get(extent.block()).state();
-            if (state == null) {
-                return new Plan.Refuse(Errno.EINVAL, request + ": this guest has no private memory");
+        for (int index = before == null ? 0 : before.block; index < blocks.size(); index++) {
+            Block block = blocks.get(index);
+            long base = block.range().start().value();
+            long from = Math.max(0, range.start().value() - base);
+            if (before != null && index == before.block) {
+                from = before.end();
             }
-            collectChanging(extent, state, request.toPrivate(), changing);
-        }
-        if (changing.isEmpty()) {
-            return new Plan.Nothing();
-        }
-        return new Plan.Steps(steps(blocks, changing, request.toPrivate()), bytes(changing));
-    }
-
-    private static long bytes(List<Extent> extents) {
-        long bytes = 0;
-        for (Extent extent : extents) {
-            bytes += extent.size();
-        }
-        return bytes;
-    }
-
-    /** The parts of a range that are RAM, one for each block. */
-    private static List<Extent> extents(List<Block> blocks, GpaRange range) {
-        List<Extent> extents = new ArrayList<>(1);
-        for (int index = 0; index < blocks.size(); index++) {
-            GpaRange block = blocks.get(index).range();
-            long from = Math.max(block.start().value(), range.start().value());
-            long to = Math.min(block.end(), range.end());
-            if (from < to) {
-                extents.add(new Extent(index, from - block.start().value(), to - from, from));
+            long to = Math.min(block.range().size(), range.end() - base);
+            PopulatedRanges state = block.state();
+            Slice slice = from < to && state != null ? slice(index, state, from, to, request, before, most) : null;
+            if (slice != null) {
+                return slice;
             }
         }
-        return extents;
+        return null;
     }
 
-    /** Adds the runs of an extent that do not have the wanted state yet. */
-    private static void collectChanging(
-            Extent extent, RamDiscardSource state, boolean toPrivate, List<Extent> changing) {
-        long end = extent.offset() + extent.size();
-        long position = extent.offset();
-        while (position < end) {
+    private static @Nullable Slice slice(
+            int index,
+            PopulatedRanges state,
+            long from,
+            long to,
+            ConversionRequest request,
+            @Nullable Slice before,
+            long most) {
+        Slice slice = null;
+        long limit = to;
+        long position = from;
+        while (position < limit) {
             boolean shared = state.isPopulated(position);
-            long stop = state.runEnd(position, end);
-            if (shared == toPrivate) {
-                long gpa = extent.gpa() + (position - extent.offset());
-                changing.add(new Extent(extent.block(), position, stop - position, gpa));
+            long stop = state.runEnd(position, limit);
+            if (shared == request.toPrivate()) {
+                if (slice == null) {
+                    slice = new Slice(index, request.toPrivate(), before);
+                    limit = to - position > most ? position + most : to;
+                    stop = Math.min(stop, limit);
+                }
+                slice.add(position, stop);
+                if (slice.runs() == SLICE_RUNS) {
+                    return slice;
+                }
             }
             position = stop;
         }
+        return slice;
     }
 
-    private static List<Step> steps(List<Block> blocks, List<Extent> changing, boolean toPrivate) {
-        List<Step> steps = new ArrayList<>();
-        if (toPrivate) {
-            changing.forEach(extent -> steps.add(new Step.Discard(extent)));
-        }
-        List<GpaRange> ranges = new ArrayList<>(changing.size());
-        changing.forEach(extent -> ranges.add(extent.range()));
-        long start = changing.getFirst().gpa();
-        long end = ranges.getLast().end();
-        steps.add(new Step.Attributes(GpaRange.of(start, end - start), toPrivate, ranges));
-        changing.forEach(extent -> steps.add(new Step.State(extent, toPrivate)));
-        if (!toPrivate) {
-            changing.forEach(extent -> steps.add(new Step.Populate(extent)));
-        }
-        for (Extent extent : changing) {
-            if (blocks.get(extent.block()).leavesMemoryBehind()) {
-                steps.add(new Step.Free(extent, toPrivate ? Side.SHARED : Side.PRIVATE));
-            }
-        }
-        return steps;
+    /** Why a request that was judged so is refused: always EINVAL. */
+    static String reason(Verdict verdict, ConversionRequest request) {
+        return request + ": "
+                + switch (verdict) {
+                    case NO_RAM -> "no RAM is there";
+                    case PARTLY_RAM -> "a part of it is not RAM";
+                    case NEVER_PRIVATE -> "this guest has no private memory";
+                    case POSSIBLE, NOTHING -> "errno " + Errno.EINVAL;
+                };
     }
 }

@@ -2,7 +2,6 @@
 package dev.alcove.vmm.conversion;
 
 import dev.alcove.bindings.kvm.kvm;
-import dev.alcove.discard.GpaRange;
 import dev.alcove.discard.RangeSet;
 import dev.alcove.kvm.Vm;
 import dev.alcove.sys.SyscallException;
@@ -26,14 +25,13 @@ final class KvmAttributes {
      *
      * @throws SyscallException where the kernel refuses
      */
-    void set(GpaRange range, boolean toPrivate) {
-        long start = range.start().value();
-        vm.setMemoryAttributes(start, range.size(), toPrivate ? kvm.KVM_MEMORY_ATTRIBUTE_PRIVATE() : 0);
+    void set(long gpa, long size, boolean toPrivate) {
+        vm.setMemoryAttributes(gpa, size, toPrivate ? kvm.KVM_MEMORY_ATTRIBUTE_PRIVATE() : 0);
         synchronized (this) {
             if (toPrivate) {
-                privates.add(start, range.size());
+                privates.add(gpa, size);
             } else {
-                privates.remove(start, range.size());
+                privates.remove(gpa, size);
             }
         }
     }

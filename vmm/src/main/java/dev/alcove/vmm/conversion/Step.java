@@ -1,33 +1,31 @@
 // SPDX-License-Identifier: Apache-2.0
 package dev.alcove.vmm.conversion;
 
-import dev.alcove.discard.GpaRange;
-import dev.alcove.memory.MemoryBacking.Side;
-import java.util.List;
+/** What is done to a slice. Each step can be undone; freeing the old side cannot, and comes when all else is done. */
+enum Step {
+    /** Listeners (the IOMMU) stop using its runs. */
+    DISCARD,
+    /** KVM's attributes change. */
+    ATTRIBUTES,
+    /** The block's state changes. */
+    STATE,
+    /** Listeners (the IOMMU) begin to use its runs. */
+    POPULATE;
 
-/** One step of a conversion. All but {@link Free} can be undone. */
-public sealed interface Step {
-    /** Listeners (the IOMMU) stop using an extent. */
-    record Discard(Extent extent) implements Step {}
-
-    /** Listeners (the IOMMU) begin to use an extent. */
-    record Populate(Extent extent) implements Step {}
-
-    /**
-     * KVM's attributes change.
-     *
-     * @param hull the range that is set in one ioctl
-     * @param changed the parts of it that had the other state before: what an undo sets back
-     */
-    record Attributes(GpaRange hull, boolean toPrivate, List<GpaRange> changed) implements Step {
-        public Attributes {
-            changed = List.copyOf(changed);
-        }
+    /** Which steps a conversion has, in which order; another one than {@link #order} is wrong, for tests that plant it. */
+    @FunctionalInterface
+    interface Order {
+        Step[] of(boolean toPrivate);
     }
 
-    /** The state of an extent changes. */
-    record State(Extent extent, boolean toPrivate) implements Step {}
+    private static final Step[] TO_PRIVATE = {DISCARD, ATTRIBUTES, STATE};
+    private static final Step[] TO_SHARED = {ATTRIBUTES, STATE, POPULATE};
 
-    /** The memory that the old side of an extent takes goes back to the host. Its contents are lost: the last step. */
-    record Free(Extent extent, Side side) implements Step {}
+    /**
+     * The steps in their order. A device is cut off before a page becomes private, and gets it only after it has become
+     * shared: the only order that a conversion in place allows, and safe for two backings too.
+     */
+    static Step[] order(boolean toPrivate) {
+        return toPrivate ? TO_PRIVATE : TO_SHARED;
+    }
 }

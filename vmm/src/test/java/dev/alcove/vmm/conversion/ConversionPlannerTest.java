@@ -4,113 +4,120 @@ package dev.alcove.vmm.conversion;
 import dev.alcove.discard.GpaRange;
 import dev.alcove.discard.PopulatedRanges;
 import dev.alcove.vmm.conversion.ConversionPlanner.Block;
-import dev.alcove.vmm.conversion.ConversionPlanner.Plan;
 import java.util.List;
+import java.util.StringJoiner;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.CsvSource;
 
 import static org.junit.jupiter.api.Assertions.assertEquals;
-import static org.junit.jupiter.api.Assertions.assertInstanceOf;
 
 class ConversionPlannerTest {
     private static final long PAGE = 4096;
 
     private final PopulatedRanges first = new PopulatedRanges(8 * PAGE, PAGE, true);
     private final PopulatedRanges second = new PopulatedRanges(8 * PAGE, PAGE, true);
-    private final List<Block> blocks = List.of(
-            new Block(GpaRange.of(0, 8 * PAGE), first, true),
-            new Block(GpaRange.of(8 * PAGE, 8 * PAGE), second, true),
-            new Block(GpaRange.of(32 * PAGE, 8 * PAGE), null, false));
+    private final ConversionPlanner planner = new ConversionPlanner(List.of(
+            new Block(GpaRange.of(0, 8 * PAGE), first),
+            new Block(GpaRange.of(8 * PAGE, 8 * PAGE), second),
+            new Block(GpaRange.of(32 * PAGE, 8 * PAGE), null)));
 
-    private Plan plan(long page, long pages, boolean toPrivate) {
-        GpaRange range = GpaRange.of(page * PAGE, pages * PAGE);
-        return ConversionPlanner.plan(blocks, new ConversionRequest(range, toPrivate));
+    private String plan(long page, long pages, boolean toPrivate) {
+        return plan(page, pages, toPrivate, ConversionPlanner.SLICE_BYTES / PAGE);
     }
 
-    private static String text(Plan plan) {
-        return switch (plan) {
-            case Plan.Nothing() -> "nothing";
-            case Plan.Refuse(int errno, String _) -> "refuse " + errno;
-            case Plan.Steps steps ->
-                String.join(" ", steps.steps().stream().map(ConversionPlannerTest::text).toList());
-        };
-    }
-
-    private static String text(Step step) {
-        return switch (step) {
-            case Step.Discard(Extent extent) -> "discard" + text(extent);
-            case Step.Populate(Extent extent) -> "populate" + text(extent);
-            case Step.Attributes(GpaRange hull, boolean toPrivate, List<GpaRange> changed) ->
-                (toPrivate ? "private" : "shared") + text(hull) + "/" + changed.size();
-            case Step.State(Extent extent, boolean _) -> "state" + text(extent);
-            case Step.Free(Extent extent, var side) -> "free" + text(extent) + side;
-        };
-    }
-
-    private static String text(Extent extent) {
-        assertEquals(extent.gpa(), extent.block() * 8L * PAGE + extent.offset());
-        return text(extent.range());
-    }
-
-    private static String text(GpaRange range) {
-        return "(" + range.start().value() / PAGE + ":" + range.size() / PAGE + ")";
+    /** The runs of each slice in pages: block:start+size. */
+    private String plan(long page, long pages, boolean toPrivate, long most) {
+        ConversionRequest request = new ConversionRequest(GpaRange.of(page * PAGE, pages * PAGE), toPrivate);
+        ConversionPlanner.Verdict verdict = planner.judge(request);
+        if (verdict != ConversionPlanner.Verdict.POSSIBLE) {
+            return verdict.toString();
+        }
+        StringJoiner text = new StringJoiner(" | ");
+        Slice slice = planner.next(request, null, most * PAGE);
+        while (slice != null) {
+            StringJoiner runs = new StringJoiner(" ");
+            long bytes = 0;
+            for (int run = 0; run < slice.runs(); run++) {
+                runs.add(slice.block + ":" + slice.offset(run) / PAGE + "+" + slice.size(run) / PAGE);
+                bytes += slice.size(run);
+            }
+            assertEquals(bytes, slice.bytes());
+            assertEquals(toPrivate, slice.toPrivate);
+            text.add(runs.toString());
+            slice = planner.next(request, slice, most * PAGE);
+        }
+        return text.toString();
     }
 
     @Test
-    void theOrderToPrivate() {
-        assertEquals("discard(2:3) private(2:3)/1 state(2:3) free(2:3)SHARED", text(plan(2, 3, true)));
-    }
-
-    @Test
-    void theOrderToShared() {
-        first.discard(0, 8 * PAGE);
-        assertEquals("shared(2:3)/1 state(2:3) populate(2:3) free(2:3)PRIVATE", text(plan(2, 3, false)));
+    void theOrderOfSteps() {
+        assertEquals(List.of(Step.DISCARD, Step.ATTRIBUTES, Step.STATE), List.of(Step.order(true)));
+        assertEquals(List.of(Step.ATTRIBUTES, Step.STATE, Step.POPULATE), List.of(Step.order(false)));
     }
 
     @Test
     void whatHasTheStateCostsNothing() {
-        assertEquals("nothing", text(plan(0, 16, false)));
+        assertEquals("", plan(0, 16, false));
         first.discard(0, 8 * PAGE);
-        assertEquals("nothing", text(plan(0, 8, true)));
+        assertEquals("", plan(0, 8, true));
+        assertEquals("1:0+1", plan(0, 9, true));
     }
 
     @Test
     void aMixtureChangesOnlyWhatDiffers() {
         first.discard(2 * PAGE, PAGE);
         first.discard(5 * PAGE, PAGE);
-        assertEquals(
-                "discard(0:2) discard(3:2) discard(6:2) private(0:8)/3 state(0:2) state(3:2) state(6:2)"
-                        + " free(0:2)SHARED free(3:2)SHARED free(6:2)SHARED",
-                text(plan(0, 8, true)));
-        assertEquals(
-                "shared(2:4)/2 state(2:1) state(5:1) populate(2:1) populate(5:1) free(2:1)PRIVATE free(5:1)PRIVATE",
-                text(plan(0, 8, false)));
-        assertEquals(6 * PAGE, assertInstanceOf(Plan.Steps.class, plan(0, 8, true)).bytes());
+        assertEquals("0:0+2 0:3+2 0:6+2", plan(0, 8, true));
+        assertEquals("0:2+1 0:5+1", plan(0, 8, false));
+        assertEquals("0:3+1", plan(3, 1, true));
     }
 
     @Test
-    void aRangeMayCrossBlocks() {
-        assertEquals(
-                "discard(6:2) discard(8:3) private(6:5)/2 state(6:2) state(8:3) free(6:2)SHARED free(8:3)SHARED",
-                text(plan(6, 5, true)));
+    void aSliceEndsWithItsBlock() {
+        assertEquals("0:6+2 | 1:0+3", plan(6, 5, true));
+    }
+
+    @Test
+    void aSliceEndsAfterSomeBytes() {
+        first.discard(2 * PAGE, PAGE);
+        assertEquals("0:1+1 0:3+1 | 0:4+3 | 0:7+1 | 1:0+1", plan(1, 8, true, 3));
+    }
+
+    @Test
+    void aSliceEndsAfterSomeRuns() {
+        PopulatedRanges state = new PopulatedRanges(1024 * PAGE, PAGE, true);
+        for (long page = 0; page < 1024; page += 2) {
+            state.discard(page * PAGE, PAGE);
+        }
+        GpaRange all = GpaRange.of(0, 1024 * PAGE);
+        ConversionPlanner alternating = new ConversionPlanner(List.of(new Block(all, state)));
+        ConversionRequest request = new ConversionRequest(all, true);
+        int slices = 0;
+        for (Slice slice = alternating.next(request, null, all.size());
+                slice != null;
+                slice = alternating.next(request, slice, all.size())) {
+            assertEquals(ConversionPlanner.SLICE_RUNS, slice.runs());
+            slices++;
+        }
+        assertEquals(512 / ConversionPlanner.SLICE_RUNS, slices);
     }
 
     @ParameterizedTest
     @CsvSource({
-        "20, 4, true, refuse 22",
-        "20, 4, false, nothing",
-        "14, 4, true, refuse 22",
-        "14, 4, false, refuse 22",
-        "12, 24, true, refuse 22",
-        "12, 24, false, refuse 22",
-        "32, 2, true, refuse 22",
-        "32, 2, false, refuse 22",
-        "1048576, 4, true, refuse 22",
-        "1048576, 4, false, nothing",
+        "20, 4, true, NO_RAM",
+        "20, 4, false, NOTHING",
+        "14, 4, true, PARTLY_RAM",
+        "14, 4, false, PARTLY_RAM",
+        "12, 24, true, PARTLY_RAM",
+        "12, 24, false, PARTLY_RAM",
+        "32, 2, true, NEVER_PRIVATE",
+        "32, 2, false, NEVER_PRIVATE",
+        "1048576, 4, true, NO_RAM",
+        "1048576, 4, false, NOTHING",
     })
     void outsideRam(long page, long pages, boolean toPrivate, String expected) {
-        assertEquals(expected, text(plan(page, pages, toPrivate)));
+        assertEquals(expected, plan(page, pages, toPrivate));
     }
 
     @ParameterizedTest

@@ -10,7 +10,6 @@ import dev.alcove.bindings.iommufd.iommu_ioas_unmap;
 import dev.alcove.bindings.iommufd.iommu_iova_range;
 import dev.alcove.bindings.iommufd.iommufd;
 import dev.alcove.sys.Errno;
-import dev.alcove.sys.Linux;
 import dev.alcove.sys.StructCache;
 import dev.alcove.sys.SyscallException;
 import dev.alcove.sys.Syscalls;
@@ -21,7 +20,6 @@ import java.util.ArrayList;
 import java.util.List;
 import java.util.concurrent.atomic.AtomicBoolean;
 
-import static java.lang.foreign.ValueLayout.JAVA_LONG;
 
 /**
  * An I/O address space: which memory a device may reach, and at which IOVA. Addresses and lengths are unsigned bytes,
@@ -41,6 +39,7 @@ public final class Ioas implements AutoCloseable {
     private final int id;
     private final AtomicBoolean open = new AtomicBoolean(true);
     private final StructCache maps = new StructCache(iommu_ioas_map.layout());
+    private final StructCache fileMaps = new StructCache(iommu_ioas_map_file.layout());
     private final StructCache unmaps = new StructCache(iommu_ioas_unmap.layout());
 
     Ioas(IommuFd iommu, int id) {
@@ -106,20 +105,31 @@ public final class Ioas implements AutoCloseable {
      *     older kernel
      */
     public void mapFile(int fd, long start, long iova, long length, int access) {
-        try (Arena arena = Arena.ofConfined()) {
-            MemorySegment cmd = iommu_ioas_map_file.allocate(arena);
+        int answer = mapFileWith(fd, start, iova, length, access | iommufd.IOMMU_IOAS_MAP_FIXED_IOVA());
+        if (answer < 0) {
+            throw mapFailed(iommu.syscalls(), "IOMMU_IOAS_MAP_FILE", iova, length, answer);
+        }
+    }
+
+    private int mapFileWith(int fd, long start, long iova, long length, int flags) {
+        MemorySegment cmd = fileMaps.take();
+        try {
             iommu_ioas_map_file.size(cmd, (int) iommu_ioas_map_file.sizeof());
-            iommu_ioas_map_file.flags(cmd, access | iommufd.IOMMU_IOAS_MAP_FIXED_IOVA());
+            iommu_ioas_map_file.flags(cmd, flags);
             iommu_ioas_map_file.ioas_id(cmd, id);
             iommu_ioas_map_file.fd(cmd, fd);
             iommu_ioas_map_file.start(cmd, start);
             iommu_ioas_map_file.length(cmd, length);
             iommu_ioas_map_file.iova(cmd, iova);
-            int answer = iommu.syscalls().ioctl(iommu.fd(), iommufd.IOMMU_IOAS_MAP_FILE(), cmd);
-            if (answer < 0) {
-                throw mapFailed(iommu.syscalls(), "IOMMU_IOAS_MAP_FILE", iova, length, answer);
-            }
+            return iommu.syscalls().ioctl(iommu.fd(), iommufd.IOMMU_IOAS_MAP_FILE(), cmd);
+        } finally {
+            fileMaps.give(cmd);
         }
+    }
+
+    /** Whether the kernel has {@link #mapFile}: it is asked for a mapping of nothing, and knows the command or not. */
+    public boolean mapsFiles() {
+        return mapFileWith(-1, 0, 0, 0, READ | iommufd.IOMMU_IOAS_MAP_FIXED_IOVA()) != -Errno.ENOTTY;
     }
 
     /**
@@ -265,24 +275,8 @@ public final class Ioas implements AutoCloseable {
 
     /** The exception for a refused mapping; says which RLIMIT_MEMLOCK would do where that was the cause. */
     static SyscallException mapFailed(Syscalls syscalls, String operation, long iova, long length, int answer) {
-        if (answer != -Errno.ENOMEM) {
-            return new SyscallException(operation, range(iova, length), answer);
-        }
-        try (Arena arena = Arena.ofConfined()) {
-            MemorySegment limit = arena.allocate(2 * JAVA_LONG.byteSize(), 8);
-            long soft = syscalls.prlimit(Linux.RLIMIT_MEMLOCK, null, limit) == 0
-                    ? limit.get(JAVA_LONG, 0)
-                    : Linux.RLIM_INFINITY;
-            String hint = soft == Linux.RLIM_INFINITY
-                    ? "the kernel is out of memory"
-                    : memlockHint(soft, length);
-            return new SyscallException(operation, range(iova, length), answer, hint);
-        }
-    }
-
-    private static String memlockHint(long soft, long length) {
-        long need = (soft + length + (1 << 20) - 1) >>> 20;
-        return "RLIMIT_MEMLOCK is " + (soft >>> 20) + " MiB: raise it to at least " + need + " MiB: ulimit -l "
-                + (need << 10);
+        return answer == -Errno.ENOMEM
+                ? new SyscallException(operation, range(iova, length), answer, LockedMemory.hint(syscalls, length))
+                : new SyscallException(operation, range(iova, length), answer);
     }
 }

@@ -3,32 +3,26 @@ package dev.alcove.vfio;
 
 import dev.alcove.discard.Outcome;
 import dev.alcove.iommufd.Ioas;
-import dev.alcove.sys.SyscallException;
 
 /**
- * One IOMMU_IOAS_MAP for each extent, however long; a piece comes out through iommufd's compatibility interface, whose
- * VFIO_IOMMU_UNMAP_DMA cuts an area at any page.
+ * One ioctl for each extent, however long; a piece comes out through iommufd's compatibility interface, whose
+ * VFIO_IOMMU_UNMAP_DMA cuts a mapping at any page without a moment in which the neighbours are not mapped.
  *
- * <p>An iommufd context has one compatibility address space, so only one address space of a context can use this.
+ * <p>What was cut out and is mapped again is a mapping of its own: from then on it comes out at the price of a plain
+ * unmap. A guest that converts the same pages over and over therefore pays for the cut once.
+ *
+ * @param space that can be cut
  */
-public final class CutStrategy implements MapStrategy {
-    private final Ioas ioas;
-
-    private CutStrategy(Ioas ioas) {
-        this.ioas = ioas;
+public record CutStrategy(DmaSpace space) implements MapStrategy {
+    public CutStrategy {
+        if (!space.cuts()) {
+            throw new IllegalArgumentException(space + " cannot be cut");
+        }
     }
 
-    /**
-     * Prepares an address space. Must come before a device is attached to it: it turns large IOPTEs off, and with a
-     * device attached an area that has them cannot be cut any more.
-     *
-     * @throws SyscallException EINVAL there are a device and areas already; ENOTTY the kernel has no compatibility
-     *     interface
-     */
+    /** Prepares an address space without devices; see {@link IoasSpace#cutting}. */
     public static CutStrategy prepare(Ioas ioas) {
-        ioas.iommu().setVfioIoas(ioas);
-        ioas.iommu().setIommuType1();
-        return new CutStrategy(ioas);
+        return new CutStrategy(IoasSpace.cutting(ioas));
     }
 
     @Override
@@ -37,24 +31,18 @@ public final class CutStrategy implements MapStrategy {
     }
 
     @Override
-    public Ioas ioas() {
-        return ioas;
+    public long mappings(long length) {
+        return 1;
     }
 
     @Override
-    public Outcome map(long hva, long iova, long length, MapCounters counters) {
-        try {
-            counters.mapIoctl();
-            ioas.map(hva, iova, length, Ioas.READ | Ioas.WRITE);
-            return Outcome.done();
-        } catch (SyscallException refused) {
-            return VfioDmaMapper.refused(refused);
-        }
+    public Outcome map(DmaSource source, long offset, long iova, long length, MapCounters counters) {
+        return MapStrategy.one(space, source, offset, iova, length, counters);
     }
 
     @Override
     public long unmap(long iova, long length, MapCounters counters) {
         counters.unmapIoctl();
-        return ioas.iommu().compatUnmap(iova, length);
+        return space.cut(iova, length);
     }
 }

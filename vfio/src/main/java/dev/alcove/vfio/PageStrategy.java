@@ -6,13 +6,15 @@ import dev.alcove.iommufd.Ioas;
 import dev.alcove.sys.SyscallException;
 
 /**
- * One IOMMU_IOAS_MAP for each 4 KiB page: any page can be unmapped by itself, because each is an area of its own. The
- * reference, and as slow as it sounds.
+ * One ioctl for each 4 KiB page: any page can be unmapped by itself, because each is a mapping of its own. The
+ * reference, as slow as it sounds, and what is left on a type 1 container.
  *
- * @param ioas to map into
+ * @param space to map into
  */
-public record PageStrategy(Ioas ioas) implements MapStrategy {
-    private static final long PAGE = 4096;
+public record PageStrategy(DmaSpace space) implements MapStrategy {
+    public PageStrategy(Ioas ioas) {
+        this(IoasSpace.of(ioas));
+    }
 
     @Override
     public String name() {
@@ -20,11 +22,31 @@ public record PageStrategy(Ioas ioas) implements MapStrategy {
     }
 
     @Override
-    public Outcome map(long hva, long iova, long length, MapCounters counters) {
+    public long mappings(long length) {
+        return length / PAGE;
+    }
+
+    @Override
+    public long mostMappings(long length) {
+        return length / PAGE;
+    }
+
+    @Override
+    public long largest() {
+        return PAGE;
+    }
+
+    @Override
+    public Outcome mapWhole(DmaSource source, long offset, long iova, long length, MapCounters counters) {
+        return MapStrategy.one(space, source, offset, iova, length, counters);
+    }
+
+    @Override
+    public Outcome map(DmaSource source, long offset, long iova, long length, MapCounters counters) {
         for (long done = 0; done < length; done += PAGE) {
             try {
                 counters.mapIoctl();
-                ioas.map(hva + done, iova + done, PAGE, Ioas.READ | Ioas.WRITE);
+                space.map(source, offset + done, iova + done, PAGE);
             } catch (SyscallException refused) {
                 return takeBack(iova, done, refused, counters);
             }
@@ -36,17 +58,17 @@ public record PageStrategy(Ioas ioas) implements MapStrategy {
         if (length > 0) {
             try {
                 counters.unmapIoctl();
-                ioas.unmap(iova, length);
+                space.unmap(iova, length);
             } catch (SyscallException second) {
                 return new Outcome.Unsafe(refused.getMessage() + "; and taking it back: " + second.getMessage());
             }
         }
-        return VfioDmaMapper.refused(refused);
+        return MapStrategy.refused(refused);
     }
 
     @Override
     public long unmap(long iova, long length, MapCounters counters) {
         counters.unmapIoctl();
-        return ioas.unmap(iova, length);
+        return space.unmap(iova, length);
     }
 }

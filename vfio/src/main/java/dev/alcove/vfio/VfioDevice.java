@@ -10,6 +10,7 @@ import dev.alcove.bindings.vfio.vfio_irq_info;
 import dev.alcove.bindings.vfio.vfio_irq_set;
 import dev.alcove.iommufd.Ioas;
 import dev.alcove.iommufd.IommuFd;
+import dev.alcove.iommufd.LockedMemory;
 import dev.alcove.sys.Errno;
 import dev.alcove.sys.KernelFile;
 import dev.alcove.sys.Linux;
@@ -24,7 +25,7 @@ import static java.lang.foreign.ValueLayout.JAVA_INT;
 /**
  * A device behind its VFIO character device ({@code /dev/vfio/devices/vfioN}). The order is open, {@link #bind},
  * {@link #attach}, use, close; before {@link #bind} all but it answers EINVAL. Close detaches, unbinds and ends the
- * device's DMA. The older way through a container and a group ({@code /dev/vfio/N}) is not here.
+ * device's DMA. A device of a {@link VfioGroup} is the container's already: it is neither bound nor attached.
  */
 public final class VfioDevice extends KernelFile {
     private final String name;
@@ -32,6 +33,11 @@ public final class VfioDevice extends KernelFile {
     private VfioDevice(Syscalls syscalls, int fd, String name) {
         super(syscalls, fd);
         this.name = name;
+    }
+
+    /** A device that its group has handed out. */
+    static VfioDevice ofGroup(Syscalls syscalls, int fd, String name) {
+        return new VfioDevice(syscalls, fd, name);
     }
 
     /** Opens the character device of a PCI function. */
@@ -106,9 +112,22 @@ public final class VfioDevice extends KernelFile {
             vfio_device_attach_iommufd_pt.argsz(cmd, (int) vfio_device_attach_iommufd_pt.pasid$offset());
             vfio_device_attach_iommufd_pt.pt_id(cmd, pageTable);
             int answer = syscalls.ioctl(fd(), vfio.VFIO_DEVICE_ATTACH_IOMMUFD_PT(), cmd);
-            check(answer, "VFIO_DEVICE_ATTACH_IOMMUFD_PT", name + " to page table " + pageTable);
+            if (answer < 0) {
+                throw refusedAttach(pageTable, answer);
+            }
             return vfio_device_attach_iommufd_pt.pt_id(cmd);
         }
+    }
+
+    private SyscallException refusedAttach(int pageTable, int answer) {
+        String hint = switch (-answer) {
+            case Errno.EADDRINUSE -> "guest memory is mapped where this device reserves addresses (on x86 interrupts at"
+                    + " 0xfee00000): lay the guest's RAM out around them";
+            case Errno.ENOMEM -> LockedMemory.hint(syscalls, 0);
+            default -> null;
+        };
+        return new SyscallException(
+                "VFIO_DEVICE_ATTACH_IOMMUFD_PT", name + " to page table " + pageTable, answer, hint);
     }
 
     /** VFIO_DEVICE_DETACH_IOMMUFD_PT: all DMA of the device is blocked. */

@@ -76,6 +76,20 @@ public final class VfioDevices {
         return entry.cdev;
     }
 
+    /**
+     * The path of the file of a function's IOMMU group.
+     *
+     * @throws MissingFeatureException there is no such function, or it has no group
+     */
+    public static String groupFile(Syscalls syscalls, PciAddress address) {
+        Entry entry = find(syscalls, address);
+        if (entry.group.isEmpty()) {
+            throw new MissingFeatureException(
+                    "PCI device " + address + " has no IOMMU", "switch it on: intel_iommu=on on the kernel's command line");
+        }
+        return "/dev/vfio/" + entry.group;
+    }
+
     private static Entry entry(Sysfs sysfs, PciAddress address) {
         String directory = PCI_DEVICES + "/" + address;
         List<String> cdevs = sysfs.list(directory + "/vfio-dev");

@@ -4,40 +4,48 @@ package dev.alcove.vfio;
 import dev.alcove.discard.Hva;
 import dev.alcove.discard.Iova;
 import dev.alcove.discard.Outcome;
-import dev.alcove.discard.RamDiscardListener;
 import dev.alcove.discard.RamDiscardManager;
 import dev.alcove.discard.RamSection;
 import dev.alcove.discard.RangeSet;
-import dev.alcove.iommufd.Ioas;
+import dev.alcove.iommufd.IovaRange;
 import dev.alcove.sys.Errno;
 import dev.alcove.sys.InvariantException;
-import dev.alcove.sys.SyscallException;
 import java.util.ArrayList;
 import java.util.List;
+import java.util.Optional;
 
 /**
  * Keeps an I/O address space equal to the populated parts of the guest's RAM: what is private, no device can reach.
  * The IOVA of a page is its guest physical address, its memory the shared side of its block.
  *
- * <p>Locking: the object's monitor protects the books and the list of blocks, and is never held over an ioctl. Two
- * callbacks for overlapping ranges at once are excluded by the discard manager's callers.
+ * <p>Locking: the object's monitor protects the list of blocks, and is never held over an ioctl. The books of a block
+ * need no lock: conversions of ranges without a common page run side by side, and overlapping ones are excluded by the
+ * discard manager's callers.
  */
 public final class VfioDmaMapper implements AutoCloseable {
-    private static final long PAGE = 4096;
-
     private final MapStrategy strategy;
+    private final long guestBytes;
     private final MapCounters counters = new MapCounters();
-    /** IOVAs that are mapped. */
-    private final RangeSet mapped = new RangeSet();
-    private final List<BlockListener> blocks = new ArrayList<>();
+    /** The number of mappings that the kernel had room for at first. */
+    private final long limit;
+
+    private final List<MappedBlock> blocks = new ArrayList<>();
 
     /**
      * A mapper without blocks.
      *
      * @param strategy whose address space nobody else changes
+     * @param guestBytes of all RAM that there will be, for advice; 0 where it is not known
      */
-    public VfioDmaMapper(MapStrategy strategy) {
+    public VfioDmaMapper(MapStrategy strategy, long guestBytes) {
         this.strategy = strategy;
+        this.guestBytes = guestBytes;
+        this.limit = strategy.space().mappingsLeft();
+    }
+
+    /** A mapper that does not know yet how much RAM there will be. */
+    public VfioDmaMapper(MapStrategy strategy) {
+        this(strategy, 0);
     }
 
     public MapStrategy strategy() {
@@ -48,9 +56,36 @@ public final class VfioDmaMapper implements AutoCloseable {
         return counters;
     }
 
-    /** IOVAs that are mapped, as an independent copy. */
+    /** IOVAs that are mapped, as an independent copy. The moment of one answer only while no conversion runs. */
     public synchronized RangeSet mapped() {
-        return mapped.copy();
+        RangeSet all = new RangeSet();
+        blocks.forEach(block -> block.forEachMapped(all::add));
+        return all;
+    }
+
+    /**
+     * What a person should know before the guest runs: that the kernel's limit of mappings is too low for a guest that
+     * shares all its memory, and what to set. Empty where all is well.
+     */
+    public Optional<String> forecast() {
+        long most = mostMappings();
+        return most <= limit
+                ? Optional.empty()
+                : Optional.of("the kernel takes " + limit + " mappings, and a guest that shares all its memory can need "
+                        + most + ": " + strategy.space().raiseLimit(most));
+    }
+
+    private long mostMappings() {
+        return strategy.mostMappings(allBytes());
+    }
+
+    private synchronized long allBytes() {
+        return Math.max(guestBytes, blocks.stream().mapToLong(MappedBlock::size).sum());
+    }
+
+    /** {@link #add(RamDiscardManager, Iova, DmaSource)} of memory that is known by its address alone. */
+    public Outcome add(RamDiscardManager discards, Iova iova, Hva hva) {
+        return add(discards, iova, DmaSource.of(hva));
     }
 
     /**
@@ -59,16 +94,61 @@ public final class VfioDmaMapper implements AutoCloseable {
      *
      * @param discards of the block
      * @param iova where the block begins for devices
-     * @param hva where its shared side begins in this process
+     * @param source its shared side
      * @return refused: nothing of the block is mapped
      */
-    public Outcome add(RamDiscardManager discards, Iova iova, Hva hva) {
-        BlockListener listener = new BlockListener(discards, iova.value(), hva.value(), !discards.hasSources());
-        Outcome outcome = discards.register(listener, new RamSection(0, discards.size()));
-        if (outcome.isDone()) {
+    public Outcome add(RamDiscardManager discards, Iova iova, DmaSource source) {
+        Outcome possible = reachable(iova.value(), discards.size());
+        if (!possible.isDone()) {
+            return possible;
+        }
+        MappedBlock block = new MappedBlock(this, discards, iova.value(), source);
+        synchronized (this) {
+            blocks.add(block);
+        }
+        Outcome outcome = discards.register(block, new RamSection(0, discards.size()));
+        if (!outcome.isDone()) {
             synchronized (this) {
-                blocks.add(listener);
+                blocks.remove(block);
             }
+        }
+        return outcome;
+    }
+
+    private Outcome reachable(long iova, long size) {
+        List<IovaRange> ranges = strategy.space().reachable();
+        if (ranges.isEmpty() || ranges.stream().anyMatch(range -> range.contains(iova, size))) {
+            return Outcome.done();
+        }
+        return new Outcome.Refused(
+                Errno.EINVAL,
+                "guest memory at " + range(iova, size) + " meets addresses that the IOMMU reserves (on x86 the"
+                        + " interrupts' 0xfee00000), or that it cannot translate: devices reach memory at " + ranges
+                        + " only; lay the guest's RAM out around the rest");
+    }
+
+    /** Whether the kernel counts mappings and has no room for more of them; the answer of a listener then. */
+    Outcome room(long mappings) {
+        if (limit == DmaSpace.UNLIMITED) {
+            return Outcome.done();
+        }
+        long left = strategy.space().mappingsLeft();
+        return left >= mappings ? Outcome.done() : new Outcome.Refused(Errno.ENOSPC, "the kernel takes " + left
+                + " more mappings of its " + limit + ", and this needs " + mappings + "; " + advice());
+    }
+
+    private String advice() {
+        return strategy.space().raiseLimit(Math.max(limit + 1, mostMappings()));
+    }
+
+    /** Adds what a person can do for all of the guest's memory to the refusal of a part of it. */
+    Outcome explain(Outcome outcome) {
+        if (outcome instanceof Outcome.Refused refused && refused.errno() == Errno.ENOSPC && limit != DmaSpace.UNLIMITED) {
+            return new Outcome.Refused(Errno.ENOSPC, refused.reason() + "; " + advice());
+        }
+        if (outcome instanceof Outcome.Refused refused && refused.errno() == Errno.ENOMEM) {
+            return new Outcome.Refused(Errno.ENOMEM, refused.reason() + "; all memory of the guest has "
+                    + (allBytes() >> 10) + " KiB, of which " + (counters.mappedBytes() >> 10) + " KiB are mapped");
         }
         return outcome;
     }
@@ -80,150 +160,26 @@ public final class VfioDmaMapper implements AutoCloseable {
      */
     @Override
     public void close() {
-        List<BlockListener> open;
+        List<MappedBlock> open;
         synchronized (this) {
             open = List.copyOf(blocks).reversed();
-            blocks.clear();
         }
         List<Outcome> failures = new ArrayList<>();
-        for (BlockListener listener : open) {
-            Outcome outcome = listener.discards.unregister(listener);
+        for (MappedBlock block : open) {
+            Outcome outcome = block.discards().unregister(block);
             if (!outcome.isDone()) {
                 failures.add(outcome);
             }
+        }
+        synchronized (this) {
+            blocks.removeAll(open);
         }
         if (!failures.isEmpty()) {
             throw new InvariantException("guest memory stays mapped for devices: " + failures);
         }
     }
 
-    /** What follows one block. Offsets become IOVAs and addresses of this process by adding. */
-    private final class BlockListener implements RamDiscardListener {
-        private final RamDiscardManager discards;
-        private final long iova;
-        private final long hva;
-        private final boolean whole;
-
-        BlockListener(RamDiscardManager discards, long iova, long hva, boolean whole) {
-            this.discards = discards;
-            this.iova = iova;
-            this.hva = hva;
-            this.whole = whole;
-        }
-
-        @Override
-        public Outcome populate(long offset, long size) {
-            Outcome outcome = whole
-                    ? mapExtent(hva + offset, iova + offset, size)
-                    : strategy.map(hva + offset, iova + offset, size, counters);
-            if (outcome.isDone()) {
-                record(iova + offset, size, true);
-            }
-            return outcome;
-        }
-
-        @Override
-        public Outcome discard(long offset, long size) {
-            return unmap(hva - iova, iova + offset, size);
-        }
-    }
-
-    private Outcome mapExtent(long hva, long iova, long length) {
-        try {
-            counters.mapIoctl();
-            strategy.ioas().map(hva, iova, length, Ioas.READ | Ioas.WRITE);
-            return Outcome.done();
-        } catch (SyscallException refused) {
-            return refused(refused);
-        }
-    }
-
-    /**
-     * Unmaps what the books say is mapped in a range, in one ioctl.
-     *
-     * @param hvaOfIova what to add to an IOVA to get the address in this process
-     */
-    private Outcome unmap(long hvaOfIova, long iova, long length) {
-        List<RamSection> runs = mappedRuns(iova, length);
-        if (runs.isEmpty()) {
-            return Outcome.done();
-        }
-        long expected = 0;
-        for (RamSection run : runs) {
-            expected += run.size();
-        }
-        long start = runs.getFirst().offset();
-        long end = runs.getLast().end();
-        long unmapped;
-        try {
-            unmapped = strategy.unmap(start, end - start, counters);
-        } catch (SyscallException failure) {
-            return restore(hvaOfIova, runs, failure);
-        }
-        record(iova, length, false);
-        if (unmapped != expected) {
-            return new Outcome.Unsafe("unmapping IOVA [0x" + Long.toHexString(start) + ", 0x" + Long.toHexString(end)
-                    + ") took out " + unmapped + " bytes where " + expected + " were mapped");
-        }
-        return Outcome.done();
-    }
-
-    /**
-     * After an unmap that failed nobody knows which part of it was done. Mapping the range again tells: EEXIST says
-     * that a page still is mapped, success that it was not and now is again.
-     */
-    private Outcome restore(long hvaOfIova, List<RamSection> runs, SyscallException failure) {
-        try {
-            for (RamSection run : runs) {
-                restore(hvaOfIova, run.offset(), run.size());
-            }
-        } catch (SyscallException second) {
-            return new Outcome.Unsafe(failure.getMessage() + "; and mapping it again: " + second.getMessage());
-        }
-        return refused(failure);
-    }
-
-    /** Tries the range as one, then its halves: an area that is wholly gone comes back with one ioctl. */
-    private void restore(long hvaOfIova, long iova, long length) {
-        boolean onePage = length == PAGE;
-        if (onePage || strategy instanceof CutStrategy) {
-            try {
-                counters.mapIoctl();
-                strategy.ioas().map(iova + hvaOfIova, iova, length, Ioas.READ | Ioas.WRITE);
-                return;
-            } catch (SyscallException refused) {
-                if (refused.errno() != Errno.EEXIST) {
-                    throw refused;
-                }
-            }
-        }
-        if (!onePage) {
-            long half = length / 2 & -PAGE;
-            restore(hvaOfIova, iova, half);
-            restore(hvaOfIova, iova + half, length - half);
-        }
-    }
-
-    private synchronized List<RamSection> mappedRuns(long iova, long length) {
-        List<RamSection> runs = new ArrayList<>();
-        mapped.forEach(iova, length, (from, size) -> runs.add(new RamSection(from, size)));
-        return runs;
-    }
-
-    private synchronized void record(long iova, long length, boolean isMapped) {
-        long before = mapped.bytes();
-        if (isMapped) {
-            mapped.add(iova, length);
-        } else {
-            mapped.remove(iova, length);
-        }
-        counters.mapped(mapped.bytes() - before);
-    }
-
-    /** A refused ioctl as the answer of a listener. */
-    static Outcome refused(SyscallException refused) {
-        String hint = refused.hint();
-        String message = String.valueOf(refused.getMessage());
-        return new Outcome.Refused(refused.errno(), hint == null ? message : message + "; " + hint);
+    static String range(long iova, long length) {
+        return "iova [0x" + Long.toHexString(iova) + ", 0x" + Long.toHexString(iova + length) + ")";
     }
 }

@@ -66,7 +66,11 @@ class VfioDmaMapperTest {
     }
 
     private VfioDmaMapper mapper(String strategy) {
-        MapStrategy chosen = strategy.equals("cut") ? CutStrategy.prepare(ioas) : new PageStrategy(ioas);
+        MapStrategy chosen = switch (strategy) {
+            case "cut" -> CutStrategy.prepare(ioas);
+            case "page" -> new PageStrategy(ioas);
+            default -> new RemapStrategy(ioas);
+        };
         assertTrue(context.attach(deviceId, 0, ioas.id()) > 0);
         return new VfioDmaMapper(chosen);
     }
@@ -118,7 +122,7 @@ class VfioDmaMapperTest {
     }
 
     @ParameterizedTest
-    @ValueSource(strings = {"cut", "page"})
+    @ValueSource(strings = {"cut", "page", "remap"})
     void aDeviceReachesWhatIsPopulated(String strategy) {
         assertTrue(discards.addSource(state).isDone());
         try (VfioDmaMapper mapper = mapper(strategy);
@@ -136,14 +140,14 @@ class VfioDmaMapperTest {
             assertEquals(0x1122334455667788L, ram.get(ValueLayout.JAVA_LONG, 3 * PAGE + 16));
             assertTrue(device.dma().write(BASE + 4 * PAGE, word));
             assertReachable(mapper, strategy);
-            assertEquals(strategy.equals("cut") ? 1 : 4, mapper.counters().mapIoctls());
+            assertEquals(strategy.equals("page") ? 4 : strategy.equals("cut") ? 1 : 3, mapper.counters().mapIoctls());
             assertEquals(1, mapper.counters().unmapIoctls());
         }
         assertEquals(0, kernel.memory().totalPins());
     }
 
     @ParameterizedTest
-    @ValueSource(strings = {"cut", "page"})
+    @ValueSource(strings = {"cut", "page", "remap"})
     void aBlockWithoutSourcesIsMappedOnce(String strategy) {
         try (VfioDmaMapper mapper = mapper(strategy)) {
             assertTrue(add(mapper).isDone());
@@ -166,7 +170,7 @@ class VfioDmaMapperTest {
     }
 
     @ParameterizedTest
-    @CsvSource({"cut, 1", "cut, 2", "cut, 3", "page, 4", "page, 5", "page, 6"})
+    @CsvSource({"cut, 1", "cut, 2", "cut, 3", "page, 4", "page, 5", "page, 6", "remap, 7", "remap, 8"})
     void randomChangesWithAllocationsThatFail(String strategy, long seed) {
         Random random = new Random(seed);
         boolean[] populated = new boolean[PAGES];

@@ -3,6 +3,7 @@ package dev.alcove.vmm.conversion;
 
 import dev.alcove.bindings.iommufd.iommu_destroy;
 import dev.alcove.bindings.iommufd.iommu_ioas_alloc;
+import dev.alcove.bindings.iommufd.iommu_ioas_iova_ranges;
 import dev.alcove.bindings.iommufd.iommu_ioas_map;
 import dev.alcove.bindings.iommufd.iommu_ioas_unmap;
 import dev.alcove.bindings.iommufd.iommufd;
@@ -181,6 +182,9 @@ final class ScriptedKernel extends NoSyscalls {
         } else if (request == iommufd.IOMMU_DESTROY()) {
             return iommu_destroy.id(argument) == ioas ? 0 : -Errno.ENOENT;
         } else if (request == iommufd.IOMMU_VFIO_IOAS()) {
+            return 0;
+        } else if (request == iommufd.IOMMU_IOAS_IOVA_RANGES()) {
+            iommu_ioas_iova_ranges.num_iovas(argument, 0);
             return 0;
         } else if (request == iommufd.IOMMU_IOAS_MAP()) {
             return map(argument);

@@ -1,0 +1,148 @@
+// SPDX-License-Identifier: Apache-2.0
+package dev.alcove.vfio;
+
+import dev.alcove.discard.Outcome;
+import dev.alcove.discard.RamDiscardListener;
+import dev.alcove.discard.RamDiscardManager;
+import dev.alcove.discard.RamSection;
+import dev.alcove.discard.RangeVisitor;
+import dev.alcove.sys.AlcoveException;
+import dev.alcove.sys.SyscallException;
+import java.util.ArrayList;
+import java.util.List;
+
+/** What follows one RAM block. Offsets become IOVAs by adding. Allocates nothing for a change that works. */
+final class MappedBlock implements RamDiscardListener {
+    private static final Outcome DONE = Outcome.done();
+
+    private final VfioDmaMapper mapper;
+    private final MapStrategy strategy;
+    private final MapCounters counters;
+    private final RamDiscardManager discards;
+    private final long iova;
+    private final DmaSource source;
+    /** Whether nothing of the block is ever discarded: it is mapped as one. */
+    private final boolean whole;
+
+    private final MappedPages pages;
+
+    MappedBlock(VfioDmaMapper mapper, RamDiscardManager discards, long iova, DmaSource source) {
+        this.mapper = mapper;
+        this.strategy = mapper.strategy();
+        this.counters = mapper.counters();
+        this.discards = discards;
+        this.iova = iova;
+        this.source = source;
+        this.whole = !discards.hasSources();
+        this.pages = new MappedPages(discards.size());
+    }
+
+    RamDiscardManager discards() {
+        return discards;
+    }
+
+    long size() {
+        return discards.size();
+    }
+
+    /** Visits the IOVAs that are mapped. */
+    void forEachMapped(RangeVisitor visitor) {
+        pages.forEach(0, size(), (offset, length) -> visitor.range(iova + offset, length));
+    }
+
+    @Override
+    public Outcome populate(long offset, long size) {
+        DmaMapEvent event = new DmaMapEvent();
+        if (!event.isEnabled()) {
+            return map(offset, size, counters);
+        }
+        MapCounters cost = new MapCounters(counters);
+        event.begin();
+        Outcome outcome = map(offset, size, cost);
+        event.end();
+        event.iova = iova + offset;
+        event.size = size;
+        event.strategy = strategy.name();
+        event.ioctls = cost.mapIoctls() + cost.unmapIoctls();
+        event.outcome = outcome.toString();
+        event.commit();
+        return outcome;
+    }
+
+    private Outcome map(long offset, long size, MapCounters cost) {
+        Outcome outcome = mapper.room(whole ? 1 : strategy.mappings(size));
+        if (outcome.isDone()) {
+            outcome = whole
+                    ? strategy.mapWhole(source, offset, iova + offset, size, cost)
+                    : strategy.map(source, offset, iova + offset, size, cost);
+        }
+        if (!outcome.isDone()) {
+            return mapper.explain(outcome);
+        }
+        counters.mapped(pages.set(offset, size, true));
+        return DONE;
+    }
+
+    @Override
+    public Outcome discard(long offset, long size) {
+        DmaUnmapEvent event = new DmaUnmapEvent();
+        if (!event.isEnabled()) {
+            return unmap(offset, size, counters);
+        }
+        MapCounters cost = new MapCounters(counters);
+        event.begin();
+        Outcome outcome = unmap(offset, size, cost);
+        event.end();
+        event.iova = iova + offset;
+        event.size = size;
+        event.strategy = strategy.name();
+        event.ioctls = cost.mapIoctls() + cost.unmapIoctls();
+        event.outcome = outcome.toString();
+        event.commit();
+        return outcome;
+    }
+
+    /** Unmaps what the books say is mapped in a range, in one ioctl. */
+    private Outcome unmap(long offset, long size, MapCounters cost) {
+        long expected = pages.count(offset, size);
+        if (expected == 0) {
+            return DONE;
+        }
+        long start = offset;
+        long end = offset + size;
+        if (expected != size) {
+            start = pages.next(offset, end, true);
+            while (end > start && pages.count(end - MapStrategy.PAGE, MapStrategy.PAGE) == 0) {
+                end -= MapStrategy.PAGE;
+            }
+        }
+        long unmapped;
+        try {
+            unmapped = strategy.unmap(iova + start, end - start, cost);
+        } catch (SyscallException failure) {
+            return restore(start, end, failure, cost);
+        } catch (AlcoveException failure) {
+            return new Outcome.Unsafe(String.valueOf(failure.getMessage()));
+        }
+        counters.mapped(-pages.set(offset, size, false));
+        if (unmapped != expected) {
+            return new Outcome.Unsafe("unmapping " + VfioDmaMapper.range(iova + start, end - start) + " took out "
+                    + unmapped + " bytes where " + expected + " were mapped");
+        }
+        return DONE;
+    }
+
+    /** After an unmap that failed: maps again what is gone. */
+    private Outcome restore(long start, long end, SyscallException failure, MapCounters cost) {
+        List<RamSection> runs = new ArrayList<>();
+        pages.forEach(start, end - start, (from, length) -> runs.add(new RamSection(from, length)));
+        try {
+            for (RamSection run : runs) {
+                strategy.restore(source, run.offset(), iova + run.offset(), run.size(), cost);
+            }
+        } catch (SyscallException second) {
+            return new Outcome.Unsafe(failure.getMessage() + "; and mapping it again: " + second.getMessage());
+        }
+        return MapStrategy.refused(failure);
+    }
+}

@@ -7,10 +7,17 @@ import dev.alcove.kernel.supervisor.Supervisor;
 import dev.alcove.sys.BadInputException;
 import dev.alcove.sys.Errno;
 import dev.alcove.sys.HostSyscalls;
+import dev.alcove.sys.Linux;
 import dev.alcove.sys.SyscallException;
+import dev.alcove.sys.trace.SupervisedTrace;
+import dev.alcove.sys.trace.TraceHeader;
+import java.io.BufferedOutputStream;
 import java.io.File;
+import java.io.IOException;
 import java.io.PrintWriter;
+import java.io.UncheckedIOException;
 import java.nio.file.Files;
+import java.nio.file.InvalidPathException;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.List;
@@ -29,7 +36,7 @@ import picocli.CommandLine.Spec;
         name = "exec",
         mixinStandardHelpOptions = true,
         sortOptions = false,
-        customSynopsis = "alcove exec [--profile 7.2|6.18|6.12] [--device DEVICE]... [--huge-pages N] [--] PROGRAM [ARGUMENT...]",
+        customSynopsis = "alcove exec [--profile 7.2|6.18|6.12] [--device DEVICE]... [--huge-pages N] [--cpu-count N] [--trace FILE] [--] PROGRAM [ARGUMENT...]",
         description = {
             "Runs an unmodified Linux program whose opens of /dev/kvm, /dev/iommu and /dev/vfio/* are answered by the"
                     + " emulated kernel; everything else it does is the host's.",
@@ -51,6 +58,7 @@ import picocli.CommandLine.Spec;
 final class ExecCommand implements Callable<Integer> {
     private static final int CANNOT_EXECUTE = 126;
     private static final int NOT_FOUND = 127;
+    private static final int MOST_PROCESSORS = 1024;
 
     /** Huge pages of 1 GiB in the machine's pool; only what is touched of them costs memory. */
     private static final long GIGANTIC_PAGES = 4;
@@ -76,6 +84,20 @@ final class ExecCommand implements Callable<Integer> {
             description = "Huge pages of 2 MiB in the machine's pool (/proc/sys/vm/nr_hugepages); ${DEFAULT-VALUE}. Only"
                     + " those that are touched cost memory.")
     private int hugePages = 1024;
+
+    @Option(
+            names = "--cpu-count",
+            paramLabel = "N",
+            description = "Processors that the program sees (sched_getaffinity, nproc, /sys/devices/system/cpu,"
+                    + " KVM_CAP_NR_VCPUS), 1 to 1024; the host's by default.")
+    private @Nullable Integer processors;
+
+    @Option(
+            names = "--trace",
+            paramLabel = "FILE",
+            description = "Writes each call of the program that the emulated kernel answers, as JSON lines"
+                    + " (docs/trace.md).")
+    private @Nullable String traceFile;
 
     @Parameters(paramLabel = "PROGRAM", arity = "1..*", description = "The program and its arguments.")
     private List<String> command = List.of();
@@ -121,8 +143,16 @@ final class ExecCommand implements Callable<Integer> {
             kernel.memory().hugePools().ordinary().resize(Math.max(0, hugePages));
             kernel.memory().hugePools().gigantic().resize(GIGANTIC_PAGES);
             devices.forEach(device -> EmulatedHost.plugIn(kernel, device));
-            int status = new Supervisor(kernel, trouble -> Alcove.say(errors, trouble, null))
-                    .run(program, command, environment);
+            Supervisor supervisor = new Supervisor(kernel, trouble -> Alcove.say(errors, trouble, null));
+            if (processors != null) {
+                if (processors < 1 || processors > MOST_PROCESSORS) {
+                    throw new BadInputException("--cpu-count " + processors + " is not in 1 to " + MOST_PROCESSORS);
+                }
+                supervisor.setProcessors(processors);
+            }
+            int status = traceFile == null
+                    ? supervisor.run(program, command, environment)
+                    : traced(supervisor, traceFile, program, environment, errors);
             kernel.kvm().troubles().forEach(trouble -> Alcove.say(errors, trouble, null));
             return status;
         } catch (SyscallException e) {
@@ -132,6 +162,40 @@ final class ExecCommand implements Callable<Integer> {
             Alcove.say(errors, program + ": cannot be executed: " + Errno.message(e.errno()), null);
             return CANNOT_EXECUTE;
         }
+    }
+
+    private int traced(
+            Supervisor supervisor, String file, Path program, List<String> environment, PrintWriter errors)
+            throws InterruptedException {
+        if (file.equals("-")) {
+            throw new BadInputException(
+                    "--trace - is not possible: standard output is the program's", "--trace /dev/fd/3 3>trace.jsonl");
+        }
+        SupervisedTrace trace;
+        try {
+            trace = new SupervisedTrace(
+                    new BufferedOutputStream(Files.newOutputStream(Path.of(file)), 1 << 16), header());
+        } catch (IOException | InvalidPathException e) {
+            throw new BadInputException("'" + file + "' cannot be written: " + e);
+        }
+        try {
+            supervisor.traceTo(trace);
+            int status = supervisor.run(program, command, environment);
+            trace.ended(status);
+            return status;
+        } finally {
+            try {
+                trace.close();
+            } catch (UncheckedIOException e) {
+                Alcove.say(errors, "the trace is cut: it cannot be written: " + e.getCause(), null);
+            }
+        }
+    }
+
+    private TraceHeader header() {
+        HostSyscalls host = new HostSyscalls();
+        long memlock = new HostFiles(host).softLimit(Linux.RLIMIT_MEMLOCK);
+        return new TraceHeader("emulated", profile.release(), command, host.geteuid(), memlock, List.of(), true);
     }
 
     /** As a shell finds it; null when there is none. */

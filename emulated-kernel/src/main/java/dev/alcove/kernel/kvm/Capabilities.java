@@ -36,7 +36,8 @@ final class Capabilities {
     private Capabilities() {}
 
     /** @param vm the machine that is asked, or null for /dev/kvm */
-    static int check(KernelProfile profile, @Nullable Vm vm, long capability) {
+    static int check(Kvm kvm, @Nullable Vm vm, long capability) {
+        KernelProfile profile = kvm.profile();
         if (capability < 0 || capability > 1 << 16) {
             return 0;
         }
@@ -57,7 +58,7 @@ final class Capabilities {
             case 208 -> (int) kvm_xsave.sizeof();
             case 15 -> RunPage.COALESCED_PAGE;
             case DIRTY_LOG_RING, DIRTY_LOG_RING_ACQ_REL -> DirtyRing.MOST_BYTES;
-            case 9 -> Runtime.getRuntime().availableProcessors();
+            case 9 -> kvm.processors();
             case 10 -> MemoryRegion.MOST_SLOTS;
             case 25 -> Irqchip.MOST_ROUTES;
             case 66 -> MOST_VCPUS;

@@ -46,6 +46,8 @@ public final class Kvm {
 
     private volatile @Nullable GuestSteps steps;
 
+    private volatile int processors = Runtime.getRuntime().availableProcessors();
+
     /** A driver that takes guest memory from {@code memory}. */
     public Kvm(KernelProfile profile, PhysicalMemory memory, Allocator allocator) {
         this.profile = profile;
@@ -67,6 +69,15 @@ public final class Kvm {
 
     @Nullable GuestSteps steps() {
         return steps;
+    }
+
+    /** How many processors the machine has: what KVM_CAP_NR_VCPUS answers. */
+    public void setProcessors(int count) {
+        processors = count;
+    }
+
+    int processors() {
+        return processors;
     }
 
     KernelProfile profile() {

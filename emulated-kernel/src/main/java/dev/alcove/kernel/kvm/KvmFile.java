@@ -27,7 +27,7 @@ final class KvmFile extends OpenFile {
         return switch (request) {
             case Ioctl.GET_API_VERSION -> argument == 0 ? API_VERSION : -Errno.EINVAL;
             case Ioctl.CREATE_VM -> createVm(task, argument);
-            case Ioctl.CHECK_EXTENSION -> Capabilities.check(kvm.profile(), null, argument);
+            case Ioctl.CHECK_EXTENSION -> Capabilities.check(kvm, null, argument);
             case Ioctl.GET_VCPU_MMAP_SIZE -> argument == 0 ? RunPage.SIZE : -Errno.EINVAL;
             case Ioctl.GET_SUPPORTED_CPUID -> cpuid(task, argument, CpuidTable.supported());
             case Ioctl.GET_EMULATED_CPUID -> cpuid(task, argument, CpuidTable.empty());

@@ -50,7 +50,7 @@ final class VmFile extends OpenFile {
             return -Errno.EIO;
         }
         return switch (request) {
-            case Ioctl.CHECK_EXTENSION -> Capabilities.check(vm.profile(), vm, argument);
+            case Ioctl.CHECK_EXTENSION -> Capabilities.check(vm.kvm(), vm, argument);
             case Ioctl.CREATE_VCPU -> createVcpu(task, argument);
             case Ioctl.ENABLE_CAP -> EnableCapability.serve(vm, task, argument);
             case Ioctl.SET_USER_MEMORY_REGION -> setRegion1(task, argument);

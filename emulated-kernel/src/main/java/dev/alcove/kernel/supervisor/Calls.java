@@ -9,8 +9,10 @@ import dev.alcove.kernel.file.Vfs;
 import dev.alcove.kernel.mm.Referenced;
 import dev.alcove.sys.Errno;
 import dev.alcove.sys.Linux;
+import dev.alcove.sys.trace.SupervisedTrace;
 import java.lang.foreign.Arena;
 import java.lang.foreign.MemorySegment;
+import org.jspecify.annotations.Nullable;
 
 import static java.lang.foreign.ValueLayout.JAVA_LONG;
 
@@ -36,8 +38,23 @@ final class Calls {
     private final MemoryCalls memoryCalls = new MemoryCalls();
     private final KernelProfile profile;
     private final Copies copies;
+    private final @Nullable Processors processors;
+    private final @Nullable CallTrace trace;
 
-    Calls(Paths paths, HugeCalls huge, Copies copies, Placeholders placeholders, KernelProfile profile) {
+    /**
+     * @param processors of the machine; null for the host's
+     * @param trace gets the calls that are answered; null for none
+     */
+    Calls(
+            Paths paths,
+            HugeCalls huge,
+            Copies copies,
+            Placeholders placeholders,
+            KernelProfile profile,
+            @Nullable Processors processors,
+            @Nullable CallTrace trace) {
+        this.processors = processors;
+        this.trace = trace;
         this.placeholders = placeholders;
         this.profile = profile;
         this.paths = paths;
@@ -81,6 +98,8 @@ final class Calls {
                     ? onDescriptor(client, call)
                     : paths.serve(client, call);
             case Numbers.MMAP -> map(client, call);
+            case Numbers.SCHED_GETAFFINITY, Numbers.SCHED_SETAFFINITY ->
+                processors == null ? PROCEED : processors.serve(client, call);
             case Numbers.MEMFD_CREATE -> huge.create(client, call);
             default -> onDescriptor(client, call);
         };
@@ -249,11 +268,20 @@ final class Calls {
         return kvm && (number == 0x80 || (somebodyWaits && number > 0x80));
     }
 
+    private long traced(Client client, Notification call, CallTrace into) {
+        SupervisedTrace.Line line = into.begin(client, call);
+        long answer = serve(client, call);
+        if (line != null && answer != PROCEED) {
+            line.end(answer, CallTrace.output(call));
+        }
+        return answer;
+    }
+
     /** Serves a call and lets no trouble of this side reach the program but as an errno. */
     long serveSafely(Client client, Notification call, Trouble trouble) {
         client.enter(call);
         try {
-            return serve(client, call);
+            return trace == null ? serve(client, call) : traced(client, call, trace);
         } catch (RuntimeException | Error e) {
             trouble.report(client.tid(), call, e);
             return -Errno.EIO;

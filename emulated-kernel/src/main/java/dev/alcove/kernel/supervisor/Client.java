@@ -10,7 +10,10 @@ import dev.alcove.kernel.task.Signals;
 import dev.alcove.kernel.task.Task;
 import dev.alcove.kernel.task.UserMemory;
 import dev.alcove.sys.Errno;
+import dev.alcove.sys.Linux;
+import dev.alcove.sys.trace.SupervisedTrace;
 import java.io.IOException;
+import java.lang.foreign.Arena;
 import java.lang.foreign.MemorySegment;
 import java.nio.file.DirectoryIteratorException;
 import java.nio.file.DirectoryStream;
@@ -20,6 +23,8 @@ import java.util.ArrayList;
 import java.util.List;
 import org.jspecify.annotations.Nullable;
 
+import static java.lang.foreign.ValueLayout.JAVA_LONG;
+
 /**
  * A thread of the program. It makes one call at a time, and whoever serves that call is the only user, but for its
  * signals.
@@ -27,7 +32,7 @@ import org.jspecify.annotations.Nullable;
  * <p>Its directory in procfs is kept open: when the thread ends, nothing is found there any more, even if its number is
  * given to another.
  */
-final class Client implements Task, UserMemory {
+final class Client implements Task, UserMemory, SupervisedTrace.Caller {
     private final Host host;
     private final Listener listener;
     private final Placeholders placeholders;
@@ -174,6 +179,11 @@ final class Client implements Task, UserMemory {
         return file;
     }
 
+    /** Whether a thread of a number lives. */
+    boolean hasThread(int other) {
+        return host.identify(Host.AT_FDCWD, "/proc/" + other) != null;
+    }
+
     /** Whether a descriptor below a number is a file of the emulated kernel that somebody may read or write. */
     boolean ownBelow(int number) {
         try (DirectoryStream<Path> numbers = Files.newDirectoryStream(Path.of("/proc/" + tid + "/fd"))) {
@@ -298,6 +308,34 @@ final class Client implements Task, UserMemory {
     /** Gives the program a descriptor of a file that is the host's; its number, or a negated errno. */
     int give(int file, boolean closeOnExec) {
         return listener.addFile(call, file, -1, closeOnExec);
+    }
+
+    @Override
+    public String nameOf(int fd) {
+        Placeholders.Placeholder placeholder = placeholder(fd);
+        return placeholder == null ? "" : placeholder.name;
+    }
+
+    @Override
+    public void name(int fd, String name) {
+        Placeholders.Placeholder placeholder = placeholder(fd);
+        if (placeholder != null) {
+            placeholder.name = name;
+        }
+    }
+
+    @Override
+    public @Nullable MemorySegment run(int fd) {
+        Placeholders.Placeholder placeholder = placeholder(fd);
+        PageStore shown = placeholder == null ? null : placeholder.shown;
+        if (placeholder == null || shown == null) {
+            return null;
+        }
+        try (Arena arena = Arena.ofConfined()) {
+            MemorySegment pages = arena.allocate(shown.pages() << Linux.PAGE_SHIFT, 8);
+            host.calls.pread(placeholder.memory, pages, 0);
+            return MemorySegment.ofArray(pages.toArray(JAVA_LONG));
+        }
     }
 
     /** The number stays taken, as nobody can close it but the program itself; what it stood for is gone. */

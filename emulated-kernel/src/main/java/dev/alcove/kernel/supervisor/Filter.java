@@ -23,11 +23,12 @@ import static java.lang.foreign.ValueLayout.JAVA_SHORT;
  * @param windowStart first descriptor of the window
  * @param windowEnd first one behind it
  * @param names whether calls that only look a path up ask too
+ * @param processors whether calls about processors ask
  * @param ownStart where this process's C library begins: calls from there that change mappings do not ask, as the thread
  *     that starts the program makes some while it holds locks of the JVM or of malloc(3) that whoever serves it may want
  * @param ownEnd first address behind it; at most 4 GiB away
  */
-record Filter(int windowStart, int windowEnd, boolean names, long ownStart, long ownEnd) {
+record Filter(int windowStart, int windowEnd, boolean names, boolean processors, long ownStart, long ownEnd) {
     private static final int X86_64 = 0xC000003E;
     private static final int RET_ALLOW = 0x7fff0000;
     private static final int RET_NOTIFY = 0x7fc00000;
@@ -104,13 +105,13 @@ record Filter(int windowStart, int windowEnd, boolean names, long ownStart, long
      *
      * @param end first descriptor behind the window, which is the upper half below it
      */
-    static Filter of(Host host, int end, boolean names) {
+    static Filter of(Host host, int end, boolean names, boolean processors) {
         long function = host.raw.addressOf("mmap");
         int maps = host.openAt(Host.AT_FDCWD, "/proc/self/maps", Linux.O_RDONLY);
         Area library = Area.at(host, maps, function);
         host.close(maps);
         return new Filter(
-                end / 2, end, names, library == null ? 0 : library.start(), library == null ? 0 : library.end());
+                end / 2, end, names, processors, library == null ? 0 : library.start(), library == null ? 0 : library.end());
     }
 
     /** Offset of the low half of an argument in {@code struct seccomp_data}. */
@@ -143,6 +144,11 @@ record Filter(int windowStart, int windowEnd, boolean names, long ownStart, long
         program.jump(JUMP_EQUAL, Numbers.MEMFD_CREATE, "memfd", "");
         for (int number : Numbers.ON_MEMORY) {
             program.jump(JUMP_EQUAL, number, "memory", "");
+        }
+        if (processors) {
+            for (int number : Numbers.ON_PROCESSORS) {
+                program.jump(JUMP_EQUAL, number, "notify", "");
+            }
         }
         for (int number : Numbers.ALWAYS) {
             program.jump(JUMP_EQUAL, number, "notify", "");

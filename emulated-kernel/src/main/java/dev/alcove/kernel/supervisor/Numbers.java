@@ -29,6 +29,8 @@ final class Numbers {
     static final int FTRUNCATE = 77;
     static final int READLINK = 89;
     static final int FCHMOD = 91;
+    static final int SCHED_SETAFFINITY = 203;
+    static final int SCHED_GETAFFINITY = 204;
     static final int GETDENTS64 = 217;
     static final int OPENAT = 257;
     static final int NEWFSTATAT = 262;
@@ -59,6 +61,9 @@ final class Numbers {
 
     /** Those that ask for a path, where names are claimed: by a directory and the path. */
     static final int[] ON_DIRECTORY = {NEWFSTATAT, STATX, READLINKAT, FACCESSAT, FACCESSAT2};
+
+    /** Those that ask when the machine has processors of its own. */
+    static final int[] ON_PROCESSORS = {SCHED_SETAFFINITY, SCHED_GETAFFINITY};
 
     private Numbers() {}
 }

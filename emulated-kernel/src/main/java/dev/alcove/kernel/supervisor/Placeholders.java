@@ -48,6 +48,8 @@ final class Placeholders implements AutoCloseable {
         final @Nullable Readiness readiness;
 
         volatile @Nullable OpenFile file;
+        /** What a trace calls it. */
+        volatile String name = "";
 
         Placeholder(
                 Host.Identity identity,

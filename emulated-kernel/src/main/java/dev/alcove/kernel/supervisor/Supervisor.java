@@ -6,6 +6,7 @@ import dev.alcove.sys.Errno;
 import dev.alcove.sys.Linux;
 import dev.alcove.sys.MissingFeatureException;
 import dev.alcove.sys.SyscallException;
+import dev.alcove.sys.trace.SupervisedTrace;
 import java.lang.foreign.Arena;
 import java.lang.foreign.MemorySegment;
 import java.nio.file.Path;
@@ -14,6 +15,7 @@ import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.CompletionException;
 import java.util.concurrent.locks.LockSupport;
 import java.util.function.Consumer;
+import org.jspecify.annotations.Nullable;
 
 import static java.lang.foreign.ValueLayout.JAVA_INT;
 import static java.lang.foreign.ValueLayout.JAVA_LONG;
@@ -36,11 +38,23 @@ public final class Supervisor {
     private final EmulatedKernel kernel;
     private final Consumer<String> troubles;
     private final Host host = new Host();
+    private @Nullable SupervisedTrace trace;
+    private @Nullable Processors processors;
 
     /** @param troubles gets told of defects of this side, a line each */
     public Supervisor(EmulatedKernel kernel, Consumer<String> troubles) {
         this.kernel = kernel;
         this.troubles = troubles;
+    }
+
+    /** Gives the machine so many processors, which programs see instead of the host's. To be called before {@link #run}. */
+    public void setProcessors(int count) {
+        processors = Processors.of(kernel, count);
+    }
+
+    /** Has the calls recorded that are answered, and not by the host. To be called before {@link #run}. */
+    public void traceTo(SupervisedTrace wanted) {
+        trace = wanted;
     }
 
     /**
@@ -55,7 +69,7 @@ public final class Supervisor {
      */
     public int run(Path program, List<String> arguments, List<String> environment) throws InterruptedException {
         int end = Math.clamp(host.limit(0, Linux.RLIMIT_NOFILE), 16, MOST_DESCRIPTORS);
-        Filter filter = Filter.of(host, end, kernel.vfs().claimsNames());
+        Filter filter = Filter.of(host, end, kernel.vfs().claimsNames(), processors != null);
         // The launcher runs under the filter: everything it needs is loaded and linked by a first failure.
         host.raw.spawn("/", List.of("/"), List.of());
         CompletableFuture<Listener> installed = new CompletableFuture<>();
@@ -82,7 +96,9 @@ public final class Supervisor {
                     new HugeCalls(kernel.memory(), placeholders, host),
                     new Copies(filter),
                     placeholders,
-                    kernel.profile());
+                    kernel.profile(),
+                    processors,
+                    trace == null ? null : new CallTrace(trace, host));
             Receivers receivers =
                     new Receivers(
                             listener,

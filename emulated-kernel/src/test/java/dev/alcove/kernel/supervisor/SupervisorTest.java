@@ -4,12 +4,15 @@ package dev.alcove.kernel.supervisor;
 import dev.alcove.kernel.EmulatedKernel;
 import dev.alcove.kernel.KernelProfile;
 import dev.alcove.kernel.file.Attribute;
-import dev.alcove.kernel.pci.PciAddress;
 import dev.alcove.sys.Errno;
 import dev.alcove.sys.HostSyscalls;
 import dev.alcove.sys.MissingFeatureException;
 import dev.alcove.sys.SyscallException;
+import dev.alcove.sys.trace.SupervisedTrace;
+import dev.alcove.sys.trace.TraceHeader;
+import java.io.ByteArrayOutputStream;
 import java.io.IOException;
+import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.time.Duration;
@@ -18,11 +21,8 @@ import java.util.List;
 import java.util.Map;
 import java.util.concurrent.ConcurrentHashMap;
 import java.util.concurrent.CopyOnWriteArrayList;
-import java.util.function.Consumer;
-import org.junit.jupiter.api.BeforeAll;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.Timeout;
-import org.junit.jupiter.api.io.TempDir;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.ValueSource;
 
@@ -33,73 +33,8 @@ import static org.junit.jupiter.api.Assumptions.assumeTrue;
 
 /** Programs of other languages on the emulated kernel: their sources are in src/test/c and src/test/python. */
 @Timeout(value = 120, threadMode = Timeout.ThreadMode.SEPARATE_THREAD)
-class SupervisorTest {
-    private static final Path SHELL = Path.of("/bin/sh");
-
-    @TempDir
-    private static Path folder = Path.of(".");
-
-    private final List<String> troubles = new ArrayList<>();
+class SupervisorTest extends SupervisedPrograms {
     private final List<String> hints = new ArrayList<>();
-
-    /** Linux and architecture, as far as a supervised program needs them. */
-    @BeforeAll
-    static void needsLinux() {
-        assumeTrue("Linux amd64".equals(System.getProperty("os.name") + " " + System.getProperty("os.arch")));
-    }
-
-    private static Path source(String name) {
-        Path inModule = Path.of("src/test", name);
-        return Files.exists(inModule) ? inModule : Path.of("emulated-kernel").resolve(inModule);
-    }
-
-    private static Path compiled(String name) throws IOException, InterruptedException {
-        Path program = folder.resolve(name);
-        if (!Files.exists(program)) {
-            Process compiler;
-            try {
-                compiler = new ProcessBuilder(
-                                "gcc", "-O1", "-Wall", "-Wextra", "-Werror", "-pthread", "-o", program.toString(),
-                                source("c/" + name + ".c").toString())
-                        .inheritIO()
-                        .start();
-            } catch (IOException e) {
-                assumeTrue(false, "gcc is not there");
-                throw e;
-            }
-            assertEquals(0, compiler.waitFor(), "gcc");
-        }
-        return program;
-    }
-
-    private int run(String command, Path output) throws InterruptedException {
-        return run(command, output, kernel -> {});
-    }
-
-    /** Runs a shell command; what it prints goes to a file, as this process's own output is not ours. */
-    private int run(String command, Path output, Consumer<EmulatedKernel> prepare) throws InterruptedException {
-        String line = "exec > " + output + " 2>&1; " + command;
-        try (EmulatedKernel kernel = new EmulatedKernel(KernelProfile.linux7_2(), new HostSyscalls())) {
-            kernel.vfioPci().addEdu(new PciAddress(0, 0, 4, 0), 28);
-            kernel.memory().hugePools().ordinary().resize(8);
-            prepare.accept(kernel);
-            int status = new Supervisor(kernel, troubles::add)
-                    .run(SHELL, List.of("sh", "-c", line), List.of("PATH=" + System.getenv("PATH")));
-            assertEquals(List.of(), troubles);
-            assertEquals(List.of(), kernel.kvm().troubles());
-            assertEquals(List.of(), kernel.leaks());
-            return status;
-        } catch (MissingFeatureException missing) {
-            assumeTrue(false, missing.getMessage());
-            throw missing;
-        }
-    }
-
-    private void succeeds(String command) throws IOException, InterruptedException {
-        Path output = Files.createTempFile(folder, "output", ".txt");
-        int status = run(command, output);
-        assertEquals("status 0\n", "status " + status + "\n" + Files.readString(output));
-    }
 
     @ParameterizedTest
     @ValueSource(strings = {"iommufd", "lifetime", "kvm", "vfio", "huge", "unmap"})
@@ -180,6 +115,41 @@ class SupervisorTest {
     }
 
     @Test
+    void processorsOfTheMachine() throws IOException, InterruptedException {
+        Path output = folder.resolve("processors.txt");
+        String command = "nproc; getconf _NPROCESSORS_CONF; cat /sys/devices/system/cpu/online; taskset -c 70 nproc;"
+                + " taskset -c 71 true 2> /dev/null || echo none";
+        assertEquals(0, run(command, output, kernel -> {}, supervisor -> supervisor.setProcessors(71)));
+        assertEquals("71\n71\n0-70\n1\nnone\n", Files.readString(output));
+    }
+
+    @Test
+    void traceOfTheCallsThatAreAnswered() throws IOException, InterruptedException {
+        ByteArrayOutputStream trace = new ByteArrayOutputStream();
+        TraceHeader header = new TraceHeader("emulated", "7.2", List.of("iommufd"), 0, 0, List.of(), true);
+        int status;
+        try (SupervisedTrace into = new SupervisedTrace(trace, header)) {
+            status = run(
+                    compiled("kvm").toString() + " private; echo 3 > /proc/sys/vm/nr_hugepages",
+                    folder.resolve("trace.txt"),
+                    kernel -> {},
+                    supervisor -> supervisor.traceTo(into));
+            into.ended(status);
+        }
+        assertEquals(0, status);
+        List<String> lines = trace.toString(StandardCharsets.UTF_8).lines().toList();
+        assertTrue(lines.getFirst().contains("\"supervised\":1"), lines.getFirst());
+        assertEquals("{\"end\":" + (lines.size() - 2) + ",\"status\":0}", lines.getLast());
+        for (String expected : List.of(
+                "\"call\":\"open\",\"path\":\"/dev/kvm\"",
+                "\"file\":\"kvm-vm\",\"request\":\"KVM_SET_USER_MEMORY_REGION",
+                "\"request\":\"KVM_RUN\",\"arg\":0,\"answer\":0,\"exit\":{\"reason\":\"KVM_EXIT_",
+                "\"file\":\"/proc/sys/vm/nr_hugepages\",\"size\":2,\"buffer\":{\"text\":\"3\\n\"},\"answer\":2")) {
+            assertTrue(lines.stream().anyMatch(line -> line.contains(expected)), expected + " in " + lines);
+        }
+    }
+
+    @Test
     void clientInPython() throws IOException, InterruptedException {
         Path output = folder.resolve("python.txt");
         int status = run("command -v python3 || exit 42; python3 " + source("python/client.py"), output);
@@ -223,9 +193,9 @@ class SupervisorTest {
         // The filter of a thread is for ever: one that has a listener cannot have another.
         Thread thread = Thread.ofPlatform().start(() -> {
             Host host = new Host();
-            try (Listener _ = Listener.install(host, Filter.of(host, 1024, false))) {
+            try (Listener _ = Listener.install(host, Filter.of(host, 1024, false, false))) {
                 MissingFeatureException error = assertThrows(
-                        MissingFeatureException.class, () -> Listener.install(host, Filter.of(host, 1024, false)));
+                        MissingFeatureException.class, () -> Listener.install(host, Filter.of(host, 1024, false, false)));
                 hints.add(String.valueOf(error.hint()));
             } catch (MissingFeatureException unsupported) {
                 hints.add("nested, as this host supports none");

@@ -67,6 +67,12 @@ public final class Replay implements AutoCloseable {
      * @throws MissingFeatureException the host lacks a device file ({@link ReplayOptions#mayLack})
      */
     public ReplayResult run(TraceReader trace) {
+        if (trace.header().supervised()) {
+            throw new BadInputException(
+                    "a trace of alcove exec cannot be replayed: what the program asked the host's kernel, its memory and"
+                            + " its closes among it, is not in there",
+                    "alcove run --trace records every call; this trace is JSON lines, for jq and the like");
+        }
         for (TraceLine line = trace.next(); line != null; line = trace.next()) {
             TraceLine current = line;
             calls++;

@@ -18,13 +18,26 @@ import org.jspecify.annotations.Nullable;
  * @param user effective user id of the process
  * @param memlock its soft RLIMIT_MEMLOCK in bytes; {@link Linux#RLIM_INFINITY} for none
  * @param devices PCI functions that are used through VFIO
+ * @param supervised whether it is of a program that {@code alcove exec} ran: without what the host's kernel answered
  */
 public record TraceHeader(
-        String kernel, String release, List<String> command, int user, long memlock, List<Device> devices) {
+        String kernel,
+        String release,
+        List<String> command,
+        int user,
+        long memlock,
+        List<Device> devices,
+        boolean supervised) {
     /** The version of the format that this class writes, and the only one that is read. */
     public static final int VERSION = 1;
 
     static final String MARK = "alcove-trace";
+
+    /** The header of a whole trace: of all calls. */
+    public TraceHeader(
+            String kernel, String release, List<String> command, int user, long memlock, List<Device> devices) {
+        this(kernel, release, command, user, memlock, devices, false);
+    }
 
     /**
      * A PCI function.
@@ -53,6 +66,9 @@ public record TraceHeader(
             functions.add(function);
         }
         tree.put("devices", functions);
+        if (supervised) {
+            tree.put("supervised", 1L);
+        }
         return tree;
     }
 
@@ -88,6 +104,7 @@ public record TraceHeader(
                 List.copyOf(command),
                 (int) Values.number(tree.get("user"), "user"),
                 Values.number(tree.get("memlock"), "memlock"),
-                List.copyOf(devices));
+                List.copyOf(devices),
+                tree.containsKey("supervised"));
     }
 }

@@ -62,11 +62,12 @@ final class Listener implements AutoCloseable {
     }
 
     private static String hint(long error) {
+        String kernel = "; this is Linux " + System.getProperty("os.version");
         return switch ((int) -error) {
             case Errno.EBUSY -> "this process is supervised in the same way already, which cannot be nested: run it outside";
             case Errno.EPERM, Errno.EACCES -> "a container's seccomp profile forbids seccomp(2) with a listener:"
-                    + " docker run --security-opt seccomp=unconfined, or allow \"seccomp\" in the profile";
-            default -> "it takes Linux 5.19 or newer with CONFIG_SECCOMP_FILTER";
+                    + " docker run --security-opt seccomp=unconfined, or allow \"seccomp\" in the profile" + kernel;
+            default -> "it takes Linux 5.19 or newer with CONFIG_SECCOMP_FILTER" + kernel;
         };
     }
 

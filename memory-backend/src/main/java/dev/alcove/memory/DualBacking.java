@@ -3,7 +3,9 @@ package dev.alcove.memory;
 
 import dev.alcove.kvm.GuestMemfd;
 import dev.alcove.kvm.Vm;
+import dev.alcove.sys.BadInputException;
 import java.lang.foreign.MemorySegment;
+import java.util.Optional;
 
 /** Two files of the same size: a memfd for shared pages, a guest_memfd for private ones. Each page lies in one. */
 public final class DualBacking implements MemoryBacking {
@@ -18,14 +20,37 @@ public final class DualBacking implements MemoryBacking {
     /**
      * Makes both sides of a block.
      *
-     * @param size bytes, a multiple of 4096
+     * @param backend of the shared side; where it is to be preallocated, the private side is instead, as that is where
+     *     nearly all of it is once the guest runs
+     * @param size bytes, a multiple of the backend's page size
      */
-    public static DualBacking create(Vm vm, String name, long size) {
-        SharedBacking shared = SharedBacking.create(vm.syscalls(), name, size);
+    public static DualBacking create(
+            Vm vm, RamBackend backend, String name, long size, SharedBacking.FilePlace place) {
+        if (backend.kind() == RamBackend.Kind.FILE && !backend.shared()) {
+            throw new BadInputException(
+                    "a confidential guest's shared memory from a private mapping of a file would show the file's"
+                            + " contents again after each conversion",
+                    "write shared=on");
+        }
+        SharedBacking shared = SharedBacking.create(vm.syscalls(), backend.onDemand(), name, size, place);
         try {
-            return new DualBacking(shared, vm.createGuestMemfd(size, 0));
+            return new DualBacking(shared, privateSide(vm, backend, size));
         } catch (RuntimeException failure) {
             shared.close();
+            throw failure;
+        }
+    }
+
+    private static GuestMemfd privateSide(Vm vm, RamBackend backend, long size) {
+        // Not FLAG_MMAP, whatever KVM_CAP_GUEST_MEMFD_FLAGS offers: a slot of such a file has no other side.
+        GuestMemfd gmem = vm.createGuestMemfd(size, 0);
+        try {
+            if (backend.prealloc()) {
+                gmem.allocate(0, size);
+            }
+            return gmem;
+        } catch (RuntimeException failure) {
+            gmem.close();
             throw failure;
         }
     }
@@ -48,6 +73,21 @@ public final class DualBacking implements MemoryBacking {
     @Override
     public boolean leavesMemoryBehind() {
         return true;
+    }
+
+    @Override
+    public Optional<FileRange> file() {
+        return shared.file();
+    }
+
+    @Override
+    public Residency.Source sharedResidency() {
+        return shared.sharedResidency();
+    }
+
+    @Override
+    public Residency.Source privateResidency() {
+        return new Residency.Blocks(gmem.fd());
     }
 
     @Override

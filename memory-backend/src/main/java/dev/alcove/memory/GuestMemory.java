@@ -4,11 +4,15 @@ package dev.alcove.memory;
 import dev.alcove.discard.GpaRange;
 import dev.alcove.kvm.Vm;
 import dev.alcove.sys.AlcoveException;
+import dev.alcove.memory.SharedBacking.FilePlace;
 import dev.alcove.sys.BadInputException;
+import dev.alcove.sys.Syscalls;
 import java.lang.foreign.MemorySegment;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Optional;
+import java.util.OptionalLong;
+import java.util.function.Function;
 import org.jspecify.annotations.Nullable;
 
 /**
@@ -35,17 +39,23 @@ public final class GuestMemory implements AutoCloseable {
         this.confidential = confidential;
     }
 
+    /** As {@link #create(Vm, RamLayout, MemoryConfig, boolean)}, with a memfd and the strategy dual. */
+    public static GuestMemory create(Vm vm, RamLayout layout, boolean confidential) {
+        return create(vm, layout, MemoryConfig.of(layout.bytes()), confidential);
+    }
+
     /**
      * Makes an address space, all blocks, and puts them there. When one fails, those before it are taken back.
      *
+     * @param config what the blocks are made of; where they lie says the layout
      * @param confidential whether pages can be private; all of them begin as shared
      * @throws AlcoveException what the kernel refused
      */
-    public static GuestMemory create(Vm vm, RamLayout layout, boolean confidential) {
+    public static GuestMemory create(Vm vm, RamLayout layout, MemoryConfig config, boolean confidential) {
         GuestMemory memory = new GuestMemory(vm, layout, confidential);
         try {
             for (GpaRange range : layout.blocks()) {
-                memory.add(range);
+                memory.add(range, config);
             }
             return memory;
         } catch (RuntimeException failure) {
@@ -58,8 +68,11 @@ public final class GuestMemory implements AutoCloseable {
         }
     }
 
-    private void add(GpaRange range) {
-        RamBlock block = RamBlock.create(vm, "ram" + blocks.size(), range, confidential);
+    private void add(GpaRange range, MemoryConfig config) {
+        String name = "ram" + blocks.size();
+        long before = blocks.stream().mapToLong(block -> block.range().size()).sum();
+        RamBlock block = RamBlock.of(
+                name, range, backing(config, name, range.size(), new FilePlace(before, layout.bytes())));
         try {
             space.add(region(block));
         } catch (RuntimeException failure) {
@@ -67,6 +80,12 @@ public final class GuestMemory implements AutoCloseable {
             throw failure;
         }
         blocks.add(block);
+    }
+
+    private MemoryBacking backing(MemoryConfig config, String name, long size, FilePlace place) {
+        return confidential
+                ? DualBacking.create(vm, config.backend(), name, size, place)
+                : SharedBacking.create(vm.syscalls(), config.backend(), name, size, place);
     }
 
     private static MemoryRegion region(RamBlock block) {
@@ -101,6 +120,23 @@ public final class GuestMemory implements AutoCloseable {
     /** Bytes that are private now. */
     public long privateBytes() {
         return blocks.stream().mapToLong(RamBlock::privateBytes).sum();
+    }
+
+    /** What the guest's memory takes of the host's now: some system calls, none of which looks at each page. */
+    public MemoryUsage usage() {
+        Syscalls syscalls = vm.syscalls();
+        return new MemoryUsage(
+                known(Residency.sum(syscalls, sources(MemoryBacking::sharedResidency), false)),
+                known(Residency.sum(syscalls, sources(MemoryBacking::privateResidency), true)),
+                known(Residency.pinned(syscalls)));
+    }
+
+    private List<Residency.Source> sources(Function<MemoryBacking, Residency.Source> side) {
+        return blocks.stream().map(block -> side.apply(block.backing())).toList();
+    }
+
+    private static @Nullable Long known(OptionalLong bytes) {
+        return bytes.isPresent() ? bytes.getAsLong() : null;
     }
 
     /** The block that holds an address. */

@@ -4,6 +4,7 @@ package dev.alcove.memory;
 import dev.alcove.discard.Hva;
 import dev.alcove.sys.SyscallException;
 import java.lang.foreign.MemorySegment;
+import java.util.Optional;
 
 /**
  * What lies behind a RAM block. The strategies differ in where a private page lies: nowhere ({@link SharedBacking}),
@@ -23,6 +24,18 @@ public sealed interface MemoryBacking extends AutoCloseable permits SharedBackin
 
     /** The shared side as this process sees it; an access after {@link #close} is an IllegalStateException. */
     MemorySegment shared();
+
+    /** A place in an open file. */
+    record FileRange(int fd, long offset) {}
+
+    /** The file whose pages the shared side is, for those who map it by descriptor; empty where there is none. */
+    Optional<FileRange> file();
+
+    /** Who knows how much memory the shared side takes. */
+    Residency.Source sharedResidency();
+
+    /** Who knows how much memory the private side takes. */
+    Residency.Source privateResidency();
 
     /** Where the shared side begins in this process. */
     default Hva hva() {

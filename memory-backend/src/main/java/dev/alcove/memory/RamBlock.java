@@ -6,7 +6,6 @@ import dev.alcove.discard.Hva;
 import dev.alcove.discard.Outcome;
 import dev.alcove.discard.PopulatedRanges;
 import dev.alcove.discard.RamDiscardManager;
-import dev.alcove.kvm.Vm;
 import dev.alcove.sys.InvariantException;
 import java.lang.foreign.MemorySegment;
 import java.util.Optional;
@@ -37,15 +36,12 @@ public final class RamBlock implements AutoCloseable {
     }
 
     /**
-     * Makes a block, without showing it to the guest yet.
+     * A block that the guest does not see yet.
      *
      * @param range whole pages
-     * @param confidential whether its pages can be private
+     * @param backing of that size; closed with the block
      */
-    static RamBlock create(Vm vm, String name, GpaRange range, boolean confidential) {
-        MemoryBacking backing = confidential
-                ? DualBacking.create(vm, name, range.size())
-                : SharedBacking.create(vm.syscalls(), name, range.size());
+    static RamBlock of(String name, GpaRange range, MemoryBacking backing) {
         return new RamBlock(name, range, backing);
     }
 

@@ -47,13 +47,26 @@ public record RamLayout(List<GpaRange> blocks) {
      * @throws BadInputException where the size is zero, no whole number of pages, or above what the machine has
      */
     public static RamLayout of(long size, long hostBytes) {
-        if (size <= 0) {
-            throw new BadInputException("memory of " + size + " bytes: a guest needs at least 4096 bytes");
-        }
-        if (size % PAGE != 0) {
-            throw new BadInputException(
-                    "memory of " + size + " bytes is not a whole number of 4096 byte pages",
-                    "take " + (size / PAGE + 1) * PAGE + " bytes");
+        return of(List.of(size), hostBytes);
+    }
+
+    /**
+     * The same for NUMA nodes, one after the other: each has blocks of its own.
+     *
+     * @param nodes bytes of each
+     */
+    public static RamLayout of(List<Long> nodes, long hostBytes) {
+        long size = 0;
+        for (long node : nodes) {
+            if (node <= 0) {
+                throw new BadInputException("memory of " + node + " bytes: a guest needs at least 4096 bytes");
+            }
+            if (node % PAGE != 0) {
+                throw new BadInputException(
+                        "memory of " + node + " bytes is not a whole number of 4096 byte pages",
+                        "take " + (node / PAGE + 1) * PAGE + " bytes");
+            }
+            size = node > Long.MAX_VALUE - size ? Long.MAX_VALUE : size + node;
         }
         if (size > hostBytes) {
             throw new BadInputException(
@@ -61,9 +74,17 @@ public record RamLayout(List<GpaRange> blocks) {
                     "give the guest less memory: at most " + (hostBytes >> 20) + "M");
         }
         List<GpaRange> blocks = new ArrayList<>();
-        blocks.add(GpaRange.of(0, Math.min(size, HOLE_START)));
-        if (size > HOLE_START) {
-            blocks.add(GpaRange.of(HOLE_END, size - HOLE_START));
+        long at = 0;
+        for (long node : nodes) {
+            long below = Math.clamp(HOLE_START - at, 0, node);
+            if (below > 0) {
+                blocks.add(GpaRange.of(at, below));
+            }
+            at = below < node ? Math.max(at + below, HOLE_END) : at + below;
+            if (below < node) {
+                blocks.add(GpaRange.of(at, node - below));
+                at += node - below;
+            }
         }
         return new RamLayout(blocks);
     }

@@ -6,10 +6,12 @@ import dev.alcove.kernel.EmulatedProcess;
 import dev.alcove.kernel.KernelProfile;
 import dev.alcove.kernel.iommu.DmaCounters;
 import dev.alcove.kernel.iommu.FrameState;
+import dev.alcove.kernel.mm.HugePages;
 import dev.alcove.kernel.pci.PciAddress;
 import dev.alcove.kernel.pci.nvme.FileStorage;
 import dev.alcove.kernel.pci.nvme.MemoryStorage;
 import dev.alcove.kernel.pci.nvme.NvmeStorage;
+import dev.alcove.memory.MemoryConfig;
 import dev.alcove.sys.BadInputException;
 import dev.alcove.sys.HostSyscalls;
 import dev.alcove.sys.RetriedSyscalls;
@@ -43,15 +45,25 @@ final class EmulatedHost implements HostKernel {
         this.process = kernel.process();
     }
 
+    /** As {@link #create(Optional, MemoryConfig)}, without huge pages. */
+    static EmulatedHost create(Optional<DeviceRequest> wanted) {
+        return create(wanted, MemoryConfig.of(0));
+    }
+
     /**
      * Starts a machine.
      *
      * @param wanted the device that the guest is to get: an edu device is plugged in when one is asked for, and
      *     an NVMe controller beside it when that is
+     * @param memory the machine has as many huge pages as that needs
      */
-    static EmulatedHost create(Optional<DeviceRequest> wanted) {
+    static EmulatedHost create(Optional<DeviceRequest> wanted, MemoryConfig memory) {
         EmulatedKernel kernel = new EmulatedKernel(KernelProfile.linux7_2(), new HostSyscalls());
         try {
+            long hugePage = memory.backend().hugePage();
+            for (HugePages pool : kernel.memory().hugePools().all()) {
+                pool.resize(pool.bytes() == hugePage ? pool.count(memory.bytes()) : 0);
+            }
             if (wanted.isPresent()) {
                 kernel.vfioPci().addEdu(EDU, EDU_DMA_BITS);
                 if (wanted.get() instanceof DeviceRequest.Nvme nvme) {

@@ -3,6 +3,7 @@ package dev.alcove.cli;
 
 import dev.alcove.bindings.kvm.kvm;
 import dev.alcove.kvm.Kvm;
+import dev.alcove.memory.MemoryConfig;
 import dev.alcove.sys.AlcoveException;
 import dev.alcove.sys.BadInputException;
 import dev.alcove.sys.Syscalls;
@@ -107,10 +108,20 @@ final class RunCommand implements Callable<Integer> {
 
     @Option(
             names = "--memory",
-            paramLabel = "SIZE",
-            converter = MemorySize.Converter.class,
-            description = "The guest's RAM, with K, M or G (default: 256M).")
-    private MemorySize memory = MemorySize.parse("256M");
+            paramLabel = "SIZE[,KEY=VALUE...]",
+            converter = MemoryOption.Converter.class,
+            description = "The guest's RAM, with K, M or G (default: 256M), and what it is made of: backend=ram, memfd"
+                    + " (the default) or file, file=PATH, shared=on|off, hugepages=on|off, hugepage_size=2M|1G,"
+                    + " prealloc=on|off.")
+    private MemoryOption memory = MemoryOption.parse("256M");
+
+    @Option(
+            names = "--numa",
+            paramLabel = "node,mem=SIZE[,cpus=N-N]",
+            converter = NumaOption.Converter.class,
+            description = "A NUMA node, which has RAM blocks of its own; repeat for each. The guest sees them in its"
+                    + " memory map only, and the host's memory is not bound to nodes.")
+    private List<NumaOption> nodes = List.of();
 
     @Option(names = "--cpus", paramLabel = "N", description = "vCPUs (default: ${DEFAULT-VALUE}).")
     private int cpus = 1;
@@ -213,7 +224,7 @@ final class RunCommand implements Callable<Integer> {
             Alcove.say(errors, "not on the real kernel: " + obstacle.get(), null);
         }
         Alcove.say(errors, "emulated kernel: for tests, it protects nothing", null);
-        return EmulatedHost.create(wanted);
+        return EmulatedHost.create(wanted, memoryConfig());
     }
 
     /** Builds and runs the machine. What goes wrong becomes the outcome, so that there is a report in any case. */
@@ -222,7 +233,8 @@ final class RunCommand implements Callable<Integer> {
         long start = System.nanoTime();
         Coco kind = Coco.NONE;
         VmOutcome outcome;
-        RunReport.Memory memoryReport = new RunReport.Memory(memory.bytes(), memory.bytes(), 0);
+        RunReport.Memory memoryReport = new RunReport.Memory(
+                memory.size().bytes(), memory.size().bytes(), 0, null, null, null);
         RunReport.Conversions conversions = new RunReport.Conversions(0, 0, 0, 0);
         RunReport.Iommu iommu = RunReport.Iommu.none();
         RunReport.Invariants invariants = new RunReport.Invariants(0, 0);
@@ -270,6 +282,14 @@ final class RunCommand implements Callable<Integer> {
                 timeline);
     }
 
+    private MemoryConfig memoryConfig() {
+        return new MemoryConfig(
+                memory.size().bytes(),
+                memory.backend(),
+                MemoryConfig.Strategy.DUAL,
+                nodes.stream().map(NumaOption::node).toList());
+    }
+
     private MachineConfig config(
             HostKernel host,
             Syscalls syscalls,
@@ -284,7 +304,7 @@ final class RunCommand implements Callable<Integer> {
         commandLine.append(" cpus=").append(cpus);
         return new MachineConfig(
                 guest,
-                memory.bytes(),
+                memoryConfig(),
                 cpus,
                 kind,
                 wanted.map(request -> request.find(syscalls)),

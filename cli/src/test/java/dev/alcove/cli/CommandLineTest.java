@@ -1,11 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 package dev.alcove.cli;
 
+import dev.alcove.memory.MemoryConfig.NumaNode;
+import dev.alcove.memory.RamBackend;
 import java.io.IOException;
 import java.io.PrintWriter;
 import java.io.StringWriter;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.util.List;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 import org.junit.jupiter.params.ParameterizedTest;
@@ -34,6 +37,23 @@ class CommandLineTest {
                 "run hello --memory 512T",
                 "run hello --memory 64K",
                 "run hello --memory lots",
+                "run hello --memory backend=memfd",
+                "run hello --memory 64M,backend=disk",
+                "run hello --memory 64M,size=64M",
+                "run hello --memory 64M,hugepages",
+                "run hello --memory 64M,hugepages=yes",
+                "run hello --memory 64M,hugepage_size=2M",
+                "run hello --memory 64M,hugepages=on,hugepage_size=4M",
+                "run hello --memory 65M,hugepages=on",
+                "run hello --memory 64M,backend=file",
+                "run hello --memory 64M,backend=ram,file=/tmp/x",
+                "run hello --memory 64M,speed=9",
+                "run hello --memory 64M --numa node,mem=32M",
+                "run hello --memory 64M --numa mem=64M",
+                "run hello --memory 64M --numa node,cpus=0",
+                "run hello --memory 64M --numa node,mem=64M,cpus=1",
+                "run hello --memory 64M --numa node,mem=64M,cpus=1-0",
+                "run hello --memory 64M --cpus 2 --numa node,mem=32M,cpus=0 --numa node,mem=32M,cpus=0-1",
                 "run hello --cpus 0",
                 "run hello --cpus 255",
                 "run hello --cpus x",
@@ -86,6 +106,22 @@ class CommandLineTest {
     @CsvSource({"1,1", "4096,4096", "64K,65536", "256M,268435456", "1g,1073741824", "2GiB,2147483648", "1T,1099511627776"})
     void sizes(String text, long bytes) {
         assertEquals(bytes, MemorySize.parse(text).bytes());
+    }
+
+    @Test
+    void memoryInTheTermsOfQemuAndCloudHypervisor() {
+        assertEquals(RamBackend.memfd(), MemoryOption.parse("256M").backend());
+        MemoryOption huge = MemoryOption.parse("size=4G,backend=memfd,hugepages=on,hugepage_size=1G,prealloc=on");
+        assertEquals(4L << 30, huge.size().bytes());
+        assertEquals(
+                new RamBackend(RamBackend.Kind.MEMFD, null, RamBackend.HUGE_1G, true, true), huge.backend());
+        assertEquals(
+                new RamBackend(RamBackend.Kind.FILE, "/a", 0, false, false),
+                MemoryOption.parse("1G,file=/a,shared=off").backend());
+        assertFalse(MemoryOption.parse("1G,backend=ram").backend().shared());
+        assertEquals(
+                new NumaNode(List.of(0, 1, 4), 2L << 30),
+                NumaOption.parse("node,mem=2G,cpus=0-1:4").node());
     }
 
     @ParameterizedTest

@@ -2,6 +2,7 @@
 package dev.alcove.cli;
 
 import dev.alcove.images.TestVmImage;
+import dev.alcove.memory.MemoryConfig;
 import dev.alcove.sys.Syscalls;
 import dev.alcove.vmm.Coco;
 import dev.alcove.vmm.Machine;
@@ -71,7 +72,7 @@ record ImageRun(
                         trace == null ? null : trace.toString(), host, device, List.of("run", image));
                 MachineConfig config = new MachineConfig(
                         PvhImage.parse(TestVmImage.find(image).orElseThrow().elf()),
-                        64 << 20,
+                        MemoryConfig.of(64 << 20),
                         cpus,
                         coco,
                         device.map(d -> d.find(tracing.syscalls())),

@@ -52,7 +52,7 @@ class ReportCommandTest {
                 new RunReport.Exit(reason, 0),
                 5L,
                 1,
-                new RunReport.Memory((1 << 20) + 8192, 8192, 1 << 20),
+                new RunReport.Memory((1 << 20) + 8192, 8192, 1 << 20, 8192L, null, 4096L),
                 new RunReport.Conversions(2, 1, 12288, 0),
                 new RunReport.Iommu("cut", 2, 1, 8192),
                 new RunReport.Dma(1, 1, 1, 0, 0, 1),

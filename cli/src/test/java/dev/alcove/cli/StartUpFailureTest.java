@@ -2,6 +2,7 @@
 package dev.alcove.cli;
 
 import dev.alcove.images.TestVmImage;
+import dev.alcove.memory.MemoryConfig;
 import dev.alcove.sys.AlcoveException;
 import dev.alcove.sys.Linux;
 import dev.alcove.sys.Syscalls;
@@ -27,7 +28,7 @@ class StartUpFailureTest {
     private static MachineConfig config(PciAddress device, EmulatedHost host) {
         return new MachineConfig(
                 PvhImage.parse(TestVmImage.find("hello").orElseThrow().elf()),
-                32 << 20,
+                MemoryConfig.of(32 << 20),
                 2,
                 Coco.SW_PROTECTED,
                 Optional.of(device),

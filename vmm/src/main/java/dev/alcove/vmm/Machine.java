@@ -13,6 +13,7 @@ import dev.alcove.kvm.Vm;
 import dev.alcove.memory.GuestMemory;
 import dev.alcove.memory.HostMemory;
 import dev.alcove.memory.RamBlock;
+import dev.alcove.memory.MemoryUsage;
 import dev.alcove.memory.RamLayout;
 import dev.alcove.sys.MissingFeatureException;
 import dev.alcove.sys.Syscalls;
@@ -78,11 +79,11 @@ public final class Machine implements AutoCloseable {
         this.config = config;
         this.resources = resources;
         boolean confidential = config.coco() == Coco.SW_PROTECTED;
-        RamLayout layout = RamLayout.of(config.memoryBytes(), HostMemory.totalBytes(syscalls));
+        RamLayout layout = config.memory().layout(HostMemory.totalBytes(syscalls));
         Kvm system = resources.add(Kvm.open(syscalls));
         List<CpuidEntry> cpuid = system.supportedCpuid();
         this.vm = resources.add(createVm(system, confidential));
-        this.memory = resources.add(GuestMemory.create(vm, layout, confidential));
+        this.memory = resources.add(GuestMemory.create(vm, layout, config.memory(), confidential));
         PvhLoader.Loaded image =
                 PvhLoader.load(config.image(), new MemoryMap(layout), config.commandLine(), memory::shared);
         this.engine = new ConversionEngine(vm, memory);
@@ -248,7 +249,14 @@ public final class Machine implements AutoCloseable {
     /** What the guest's memory is at this moment. */
     public RunReport.Memory memoryReport() {
         long privates = memory.privateBytes();
-        return new RunReport.Memory(memory.bytes(), memory.bytes() - privates, privates);
+        MemoryUsage usage = memory.usage();
+        return new RunReport.Memory(
+                memory.bytes(),
+                memory.bytes() - privates,
+                privates,
+                usage.residentShared(),
+                usage.residentPrivate(),
+                usage.pinned());
     }
 
     /** The guest's memory at a moment without a conversion. Any thread. */

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 package dev.alcove.vmm;
 
+import dev.alcove.memory.MemoryConfig;
 import dev.alcove.sys.BadInputException;
 import dev.alcove.vfio.PciAddress;
 import dev.alcove.vmm.conversion.KernelView;
@@ -12,7 +13,7 @@ import java.util.Optional;
  * A machine to build.
  *
  * @param image what it runs
- * @param memoryBytes of RAM, whole pages
+ * @param memory RAM: how much, of what, in which blocks
  * @param cpus 1 to {@value #MAX_CPUS}
  * @param device the host's PCI function that the guest gets, if any
  * @param iommuMap how the IOMMU is kept in step with conversions
@@ -23,7 +24,7 @@ import java.util.Optional;
  */
 public record MachineConfig(
         PvhImage image,
-        long memoryBytes,
+        MemoryConfig memory,
         int cpus,
         Coco coco,
         Optional<PciAddress> device,
@@ -57,6 +58,13 @@ public record MachineConfig(
     public MachineConfig {
         if (cpus < 1 || cpus > MAX_CPUS) {
             throw new BadInputException(cpus + " CPUs: a machine has from 1 to " + MAX_CPUS);
+        }
+        for (MemoryConfig.NumaNode node : memory.nodes()) {
+            if (node.cpus().stream().anyMatch(cpu -> cpu >= cpus)) {
+                throw new BadInputException(
+                        "a NUMA node has the vCPUs " + node.cpus() + ", and the machine has " + cpus,
+                        "raise --cpus");
+            }
         }
     }
 }

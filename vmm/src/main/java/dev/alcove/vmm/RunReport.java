@@ -51,8 +51,20 @@ public record RunReport(
      */
     public record Exit(String reason, int status) {}
 
-    /** The guest's memory in bytes, as it was at the end. */
-    public record Memory(long bytes, long sharedBytes, long privateBytes) {}
+    /**
+     * The guest's memory in bytes, as it was at the end; null is what the kernel cannot tell.
+     *
+     * @param residentShared what the shared side takes of the host's memory
+     * @param residentPrivate what the private side takes; Linux up to 7.2 does not count it
+     * @param pinned for devices, of the whole process
+     */
+    public record Memory(
+            long bytes,
+            long sharedBytes,
+            long privateBytes,
+            @Nullable Long residentShared,
+            @Nullable Long residentPrivate,
+            @Nullable Long pinned) {}
 
     /**
      * Conversions that the guest asked for.

@@ -3,6 +3,7 @@ package dev.alcove.vmm;
 
 import dev.alcove.images.TestVmImage;
 import dev.alcove.kvm.Kvm;
+import dev.alcove.memory.MemoryConfig;
 import dev.alcove.sys.AlcoveException;
 import dev.alcove.sys.HostSyscalls;
 import dev.alcove.sys.MissingFeatureException;
@@ -40,7 +41,7 @@ class HostMachineTest {
     private MachineConfig config(String image, int cpus, Coco coco) {
         return new MachineConfig(
                 PvhImage.parse(TestVmImage.find(image).orElseThrow().elf()),
-                64 << 20,
+                MemoryConfig.of(64 << 20),
                 cpus,
                 coco,
                 Optional.empty(),

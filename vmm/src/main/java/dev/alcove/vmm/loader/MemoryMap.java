@@ -56,13 +56,35 @@ public record MemoryMap(RamLayout layout) {
         }
     }
 
-    /** Whether [address, address + size) lies in one block of RAM. */
+    /** Whether [address, address + size) is RAM, in one block or in several that touch. */
     public boolean isRam(long address, long size) {
-        return layout.blocks().stream()
-                .anyMatch(b -> address >= b.start().value()
-                        && size >= 0
-                        && size <= b.size()
-                        && address - b.start().value() <= b.size() - size);
+        if (size < 0 || address < 0) {
+            return false;
+        }
+        long at = address;
+        long left = size;
+        while (true) {
+            long piece = inBlock(at, left);
+            if (piece < 0) {
+                return false;
+            }
+            left -= piece;
+            if (left == 0) {
+                return true;
+            }
+            at += piece;
+        }
+    }
+
+    /** How much of [address, address + size) is in the block that holds the address; -1 where none does. */
+    long inBlock(long address, long size) {
+        for (GpaRange block : layout.blocks()) {
+            long start = block.start().value();
+            if (address >= start && address < block.end()) {
+                return Math.min(size, block.end() - address);
+            }
+        }
+        return -1;
     }
 
     /** All RAM in bytes. */

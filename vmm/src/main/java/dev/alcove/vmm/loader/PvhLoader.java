@@ -87,20 +87,33 @@ public final class PvhLoader {
         long info = placeFor(infoBytes, pages, map);
 
         for (Elf64.Segment segment : image.elf().segments()) {
-            MemorySegment target = memory.shared(segment.address(), segment.memoryBytes());
-            target.asSlice(segment.fileBytes()).fill((byte) 0);
-            MemorySegment source = MemorySegment.ofBuffer(image.elf().file());
-            MemorySegment.copy(source, segment.fileOffset(), target, 0, segment.fileBytes());
+            MemorySegment file = MemorySegment.ofBuffer(image.elf().file());
+            MemorySegment source = file.asSlice(segment.fileOffset(), segment.fileBytes());
+            fill(memory, map, segment.address(), segment.memoryBytes(), source);
         }
-        writeStartInfo(memory.shared(info, infoBytes), info, entries, command, commandOffset);
+        MemorySegment start = MemorySegment.ofArray(new long[(int) infoBytes / Long.BYTES]);
+        writeStartInfo(start, info, entries, command, commandOffset);
+        fill(memory, map, info, infoBytes, start);
         merge(pages, new Range(info, info + infoBytes));
         return new Loaded(image.entry(), info, List.copyOf(pages));
+    }
+
+    /** Copies a source into guest memory, block by block, with zeroes behind it. */
+    private static void fill(Memory memory, MemoryMap map, long address, long bytes, MemorySegment source) {
+        for (long done = 0; done < bytes; ) {
+            MemorySegment target = memory.shared(address + done, map.inBlock(address + done, bytes - done));
+            long copied = Math.clamp(source.byteSize() - done, 0, target.byteSize());
+            if (copied > 0) {
+                MemorySegment.copy(source, done, target, 0, copied);
+            }
+            target.asSlice(copied).fill((byte) 0);
+            done += target.byteSize();
+        }
     }
 
     /** Writes struct hvm_start_info, the memory map behind it, and the command line behind that. */
     private static void writeStartInfo(
             MemorySegment target, long info, List<MemoryMap.Entry> entries, byte[] command, int commandOffset) {
-        target.fill((byte) 0);
         target.set(U32, 0, HVM_START_MAGIC);
         target.set(U32, 4, 1); // version
         target.set(U64, 24, info + commandOffset); // cmdline_paddr

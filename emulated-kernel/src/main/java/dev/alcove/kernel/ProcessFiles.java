@@ -26,7 +26,7 @@ final class ProcessFiles implements Subsystem {
         vfs.add("/dev/null", (task, flags) ->
                 task.install(new NullFile(flags, vfs.nextInode()), (flags & Linux.O_CLOEXEC) != 0));
         hugePools = kernel.memory().hugePools();
-        long kilobytes = kernel.memory().frames() << Linux.PAGE_SHIFT - 10;
+        long kilobytes = kernel.memory().frames() * (Linux.PAGE_SIZE >> 10);
         vfs.addText("/proc/meminfo", task -> "MemTotal: %14d kB\n".formatted(kilobytes) + hugePools.describe());
         vfs.addText("/proc/sys/vm/nr_hugepages", 0644, count(hugePools.ordinary()));
         for (HugePages pool : hugePools.all()) {

@@ -8,10 +8,12 @@ import dev.alcove.sys.AlcoveException;
 import dev.alcove.sys.BadInputException;
 import dev.alcove.sys.Syscalls;
 import dev.alcove.vmm.Coco;
+import dev.alcove.vmm.ConversionOptions;
 import dev.alcove.vmm.Machine;
 import dev.alcove.vmm.MachineConfig;
 import dev.alcove.vmm.RunReport;
 import dev.alcove.vmm.VmOutcome;
+import dev.alcove.vmm.conversion.ConversionPolicy;
 import dev.alcove.vmm.loader.PvhImage;
 import dev.alcove.vmm.timeline.TimelineRecorder;
 import java.io.BufferedOutputStream;
@@ -141,6 +143,25 @@ final class RunCommand implements Callable<Integer> {
                     + " (default: ${DEFAULT-VALUE}).")
     private MapChoice iommuMap = MapChoice.cut;
 
+    @Option(
+            names = "--shared-limit",
+            paramLabel = "SIZE",
+            converter = MemorySize.Converter.class,
+            description = "The guest may not have more shared memory than this; it gets E2BIG (default: no limit).")
+    private @Nullable MemorySize sharedLimit;
+
+    @Option(
+            names = "--shared-extents",
+            paramLabel = "N",
+            description = "The guest's shared memory may not be in more pieces than this; it gets E2BIG (default:"
+                    + " ${DEFAULT-VALUE}).")
+    private int sharedExtents = ConversionPolicy.DEFAULT_EXTENTS;
+
+    @Option(
+            names = "--prefault",
+            description = "Make memory present when the guest makes it private, not when it touches it.")
+    private boolean prefault;
+
     @Option(names = "--seed", paramLabel = "N", description = "Seed of images that use chance: seed=N for the guest.")
     private @Nullable Long seed;
 
@@ -243,7 +264,7 @@ final class RunCommand implements Callable<Integer> {
         OutputStream console = new BufferedOutputStream(new FileOutputStream(FileDescriptor.out));
         try {
             kind = chooseCoco(syscalls, guest);
-            MachineConfig config = config(host, syscalls, guest, wanted, kind, console);
+            MachineConfig config = config(host, syscalls, guest, wanted, kind, errors, console);
             try (Machine machine = Machine.create(syscalls, config)) {
                 TimelineRecorder recorder =
                         report == null ? null : TimelineRecorder.start(machine::sample, host::blockedDma);
@@ -296,6 +317,7 @@ final class RunCommand implements Callable<Integer> {
             PvhImage guest,
             Optional<DeviceRequest> wanted,
             Coco kind,
+            PrintWriter errors,
             OutputStream console) {
         StringBuilder commandLine = new StringBuilder(append.strip());
         if (seed != null) {
@@ -311,8 +333,18 @@ final class RunCommand implements Callable<Integer> {
                 iommuMap == MapChoice.cut ? MachineConfig.IommuMap.CUT : MachineConfig.IommuMap.PAGE,
                 check,
                 host.view(),
+                conversions(errors),
                 commandLine.toString().strip(),
                 console);
+    }
+
+    private ConversionOptions conversions(PrintWriter errors) {
+        if (sharedExtents < 1) {
+            throw new BadInputException("--shared-extents " + sharedExtents + ": at least 1");
+        }
+        ConversionPolicy policy = new ConversionPolicy(
+                sharedLimit == null ? Long.MAX_VALUE : sharedLimit.bytes(), sharedExtents, List.of());
+        return new ConversionOptions(policy, prefault, line -> Alcove.say(errors, line, null));
     }
 
     /** auto is sw-protected where the kernel offers it; where not, the machine says so if the image needs it. */

@@ -4,6 +4,7 @@ package dev.alcove.kvm;
 import dev.alcove.bindings.kvm.kvm;
 import dev.alcove.bindings.kvm.kvm_interrupt;
 import dev.alcove.bindings.kvm.kvm_mp_state;
+import dev.alcove.bindings.kvm.kvm_pre_fault_memory;
 import dev.alcove.bindings.kvm.kvm_signal_mask;
 import dev.alcove.sys.KernelFile;
 import dev.alcove.sys.Linux;
@@ -61,6 +62,30 @@ public final class Vcpu extends KernelFile {
      */
     public int run() {
         return syscalls.ioctl(fd(), kvm.KVM_RUN(), 0);
+    }
+
+    /**
+     * KVM_PRE_FAULT_MEMORY: makes a range present for the guest, as far as it goes.
+     *
+     * @param gpa a multiple of 4096
+     * @param size bytes, a multiple of 4096
+     * @return how many bytes from the start were done; less than asked for where a signal came, or the kernel refused
+     */
+    public long preFaultMemory(long gpa, long size) {
+        try (Arena arena = Arena.ofConfined()) {
+            MemorySegment struct = kvm_pre_fault_memory.allocate(arena);
+            kvm_pre_fault_memory.gpa(struct, gpa);
+            kvm_pre_fault_memory.size(struct, size);
+            int answer = 0;
+            long left = size;
+            while (answer == 0 && left > 0) {
+                answer = syscalls.ioctl(fd(), (int) kvm.KVM_PRE_FAULT_MEMORY(), struct);
+                long now = kvm_pre_fault_memory.size(struct);
+                answer = now == left ? -1 : answer;
+                left = now;
+            }
+            return size - left;
+        }
     }
 
     /** KVM_GET_REGS into a buffer. */

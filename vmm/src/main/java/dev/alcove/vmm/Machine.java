@@ -24,6 +24,8 @@ import dev.alcove.vmm.conversion.ConversionCounters;
 import dev.alcove.vmm.conversion.ConversionEngine;
 import dev.alcove.vmm.conversion.ConversionRequest;
 import dev.alcove.vmm.conversion.InvariantChecker;
+import dev.alcove.vmm.conversion.Waiting;
+import dev.alcove.vmm.cpu.Conversions;
 import dev.alcove.vmm.cpu.ExitHandler;
 import dev.alcove.vmm.cpu.GuestCpuid;
 import dev.alcove.vmm.cpu.PvhEntry;
@@ -86,7 +88,12 @@ public final class Machine implements AutoCloseable {
         this.memory = resources.add(GuestMemory.create(vm, layout, config.memory(), confidential));
         PvhLoader.Loaded image =
                 PvhLoader.load(config.image(), new MemoryMap(layout), config.commandLine(), memory::shared);
-        this.engine = new ConversionEngine(vm, memory);
+        this.engine = new ConversionEngine(
+                vm,
+                memory,
+                Waiting.PARK,
+                config.conversions().policy(),
+                config.conversions().refusals());
         if (confidential) {
             hideAllBut(image.ranges());
         }
@@ -201,8 +208,9 @@ public final class Machine implements AutoCloseable {
      * @param timeout after which the guest is stopped
      */
     public VmOutcome run(Duration timeout) {
-        ExitHandler handler =
-                new ExitHandler(ports, mmio, new CheckedConversions(engine, checker, config.checkAlways()));
+        Conversions conversions = new CheckedConversions(
+                engine, checker, config.checkAlways(), config.conversions().prefault(), () -> !outcome.isDone());
+        ExitHandler handler = new ExitHandler(ports, mmio, conversions);
         List<VcpuThread> threads = vcpus.stream()
                 .map(vcpu -> new VcpuThread(vcpu, handler, outcome))
                 .toList();

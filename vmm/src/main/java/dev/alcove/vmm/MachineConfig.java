@@ -19,6 +19,7 @@ import java.util.Optional;
  * @param iommuMap how the IOMMU is kept in step with conversions
  * @param checkAlways whether the invariants are checked after every conversion, not only at the end
  * @param kernelView the kernel's own books, where it shows them
+ * @param conversions what the guest may convert, and how
  * @param commandLine for the guest
  * @param console gets the guest's serial output; it stays the caller's
  */
@@ -31,6 +32,7 @@ public record MachineConfig(
         IommuMap iommuMap,
         boolean checkAlways,
         Optional<KernelView> kernelView,
+        ConversionOptions conversions,
         String commandLine,
         OutputStream console) {
     /** xAPIC ids have 8 bits, and 255 is everybody. */
@@ -55,6 +57,33 @@ public record MachineConfig(
         }
     }
 
+    /** A machine that converts as {@link ConversionOptions#standard()} says. */
+    public MachineConfig(
+            PvhImage image,
+            long memoryBytes,
+            int cpus,
+            Coco coco,
+            Optional<PciAddress> device,
+            IommuMap iommuMap,
+            boolean checkAlways,
+            Optional<KernelView> kernelView,
+            String commandLine,
+            OutputStream console) {
+        this(
+                image,
+                memoryBytes,
+                cpus,
+                coco,
+                device,
+                iommuMap,
+                checkAlways,
+                kernelView,
+                ConversionOptions.standard(),
+                commandLine,
+                console);
+    }
+
+    /** Checks the number of CPUs. */
     public MachineConfig {
         if (cpus < 1 || cpus > MAX_CPUS) {
             throw new BadInputException(cpus + " CPUs: a machine has from 1 to " + MAX_CPUS);

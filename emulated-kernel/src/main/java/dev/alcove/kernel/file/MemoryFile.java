@@ -325,7 +325,10 @@ public class MemoryFile extends OpenFile {
         if ((seals & NO_WRITING) != 0) {
             return -Errno.EPERM;
         }
-        past.subSet((from + PAGE - 1) >> Linux.PAGE_SHIFT, Math.max(to, from + PAGE) >> Linux.PAGE_SHIFT).clear();
+        if (!past.isEmpty()) {
+            past.subSet((from + PAGE - 1) >> Linux.PAGE_SHIFT, Math.max(to, from + PAGE) >> Linux.PAGE_SHIFT)
+                    .clear();
+        }
         long end = Math.min(to, pages(size) << Linux.PAGE_SHIFT);
         if (from >= end) {
             return 0;

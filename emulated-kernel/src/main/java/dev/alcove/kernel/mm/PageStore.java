@@ -50,6 +50,8 @@ public final class PageStore {
     private final Map<Long, Long> overrides = new HashMap<>();
     /** Who maps pages (rmap). Changed under the lock of the mapping's address space and the store's. */
     private final Set<Vma> mappings = new LinkedHashSet<>();
+    /** The address spaces of {@link #mappings}, each once, in the order of their addresses. Replaced with them. */
+    private volatile AddressSpace[] mappers = {};
     /** Pages that are none, within the length: [start, end). Set before the first use. */
     private long barredStart;
 
@@ -242,7 +244,7 @@ public final class PageStore {
 
     /** Changes the length (ftruncate); pages past the end are freed as by {@link #punch}. */
     public void resize(long newPages) {
-        List<AddressSpace> locked = lockMappers();
+        AddressSpace[] locked = lockMappers();
         try {
             long old = pages;
             notifyMappers(newPages, old, true);
@@ -357,7 +359,7 @@ public final class PageStore {
         if (firstIndex >= end) {
             return;
         }
-        List<AddressSpace> locked = lockMappers();
+        AddressSpace[] locked = lockMappers();
         try {
             notifyMappers(firstIndex, end, true);
             free(firstIndex, end);
@@ -684,10 +686,10 @@ public final class PageStore {
     int map(Vma vma) {
         lock.lock();
         try {
-            mappings.add(vma);
             int error = show(vma, vma.offset(), vma.offset() + vma.pages());
-            if (error != 0) {
-                mappings.remove(vma);
+            if (error == 0) {
+                mappings.add(vma);
+                noteMappers();
             }
             return error;
         } finally {
@@ -701,6 +703,7 @@ public final class PageStore {
         try {
             mappings.remove(vma);
             mappings.addAll(parts);
+            noteMappers();
         } finally {
             lock.unlock();
         }
@@ -772,33 +775,33 @@ public final class PageStore {
     }
 
     /** Locks every address space that maps a page, in the order of their addresses, and then the store. */
-    private List<AddressSpace> lockMappers() {
+    private AddressSpace[] lockMappers() {
         while (true) {
-            List<AddressSpace> locked = mappers();
-            locked.forEach(AddressSpace::lock);
+            AddressSpace[] locked = mappers;
+            for (AddressSpace mm : locked) {
+                mm.lock();
+            }
             lock.lock();
-            if (locked.equals(mappers())) {
+            if (locked == mappers) {
                 return locked;
             }
             unlock(locked);
         }
     }
 
-    private List<AddressSpace> mappers() {
-        lock.lock();
-        try {
-            return mappings.isEmpty() ? List.of() : mappings.stream()
-                    .map(Vma::mm)
-                    .distinct()
-                    .sorted(Comparator.comparingLong(AddressSpace::base))
-                    .toList();
-        } finally {
-            lock.unlock();
-        }
+    /** The mappings have changed; the lock is held. */
+    private void noteMappers() {
+        mappers = mappings.stream()
+                .map(Vma::mm)
+                .distinct()
+                .sorted(Comparator.comparingLong(AddressSpace::base))
+                .toArray(AddressSpace[]::new);
     }
 
-    private void unlock(List<AddressSpace> locked) {
+    private void unlock(AddressSpace[] locked) {
         lock.unlock();
-        locked.reversed().forEach(AddressSpace::unlock);
+        for (int i = locked.length - 1; i >= 0; i--) {
+            locked[i].unlock();
+        }
     }
 }

@@ -207,7 +207,10 @@ public final class PhysicalMemory implements AutoCloseable {
     /** Makes owned frames read as zero and gives the host's memory behind them back. */
     void discard(long pfn, long count) {
         if (windows.none()) {
-            punch(memfd, pfn << Linux.PAGE_SHIFT, count);
+            // To look whether there is anything costs a fraction of a punch, and often there is nothing.
+            if (seek(pfn, pfn + count, true) < pfn + count) {
+                punch(memfd, pfn << Linux.PAGE_SHIFT, count);
+            }
             return;
         }
         for (FileWindows.Window piece : windows.pieces(pfn, pfn + count, memfd)) {

@@ -104,7 +104,9 @@ public final class ConversionEngine {
     /**
      * As above, for a VM that may end meanwhile.
      *
-     * @param goOn as of {@link #convert(ConversionRequest, BooleanSupplier)}
+     * @param goOn asked between two slices, on the calling thread, which may wait in it (a VM that pauses); all
+     *     invariants hold then, and the range stays locked. False: the VM ends, and the conversion stays where it is
+     * @return also refused with EINTR: given up because {@code goOn} said so
      */
     public Outcome hypercall(long gpa, long pages, long hypercallAttributes, BooleanSupplier goOn) {
         Optional<ConversionRequest> request = ConversionRequest.ofHypercall(gpa, pages, hypercallAttributes);
@@ -112,7 +114,7 @@ public final class ConversionEngine {
             return refuse(Errno.EINVAL, "no conversion: gpa 0x" + Long.toHexString(gpa) + ", 0x"
                     + Long.toHexString(pages) + " pages, attributes 0x" + Long.toHexString(hypercallAttributes));
         }
-        return convert(request.get(), goOn);
+        return convert(request.get(), goOn, true);
     }
 
     /** What goes into {@code kvm_run.hypercall.ret}: 0 or a negated errno. */
@@ -139,7 +141,7 @@ public final class ConversionEngine {
     /**
      * As above, for a VM that may end meanwhile.
      *
-     * @param goOn as of {@link #convert(ConversionRequest, BooleanSupplier)}
+     * @param goOn as of {@link #hypercall(long, long, long, BooleanSupplier)}
      */
     public Outcome memoryFault(long flags, long gpa, long size, BooleanSupplier goOn) {
         String wrong = (flags & ~kvm.KVM_MEMORY_EXIT_FLAG_PRIVATE()) != 0 ? "an unknown flag" : "not whole pages";
@@ -147,7 +149,7 @@ public final class ConversionEngine {
         if ((flags & ~kvm.KVM_MEMORY_EXIT_FLAG_PRIVATE()) != 0 || range.isEmpty()) {
             return refuse(Errno.EINVAL, fault(flags, gpa, size) + ": " + wrong);
         }
-        Outcome outcome = convert(new ConversionRequest(range.get(), flags != 0), goOn);
+        Outcome outcome = convert(new ConversionRequest(range.get(), flags != 0), goOn, true);
         return outcome instanceof Outcome.Refused refused
                 ? new Outcome.Refused(refused.errno(), fault(flags, gpa, size) + ": " + refused.reason())
                 : outcome;
@@ -159,38 +161,32 @@ public final class ConversionEngine {
     }
 
     /**
-     * Converts a range; parts that have the wanted state stay as they are.
+     * Converts a range for the VMM itself, whatever the policy; parts that have the wanted state stay as they are.
      *
-     * @return refused with EINVAL: a part is not RAM, or the guest has no private memory; with EPERM or E2BIG: the
-     *     policy; with EAGAIN: the host could not, and everything is as before
+     * @return refused with EINVAL: a part is not RAM, or the guest has no private memory; with EAGAIN: the host could
+     *     not, and everything is as before
      */
     public Outcome convert(ConversionRequest request) {
-        return convert(request, ConversionEngine::always);
+        return convert(request, ConversionEngine::always, false);
     }
 
-    /**
-     * As above, for a VM that may end meanwhile.
-     *
-     * @param goOn asked between two slices, on the calling thread, which may wait in it (a VM that pauses); all
-     *     invariants hold then, and the range stays locked. False: the VM ends, and the conversion stays where it is
-     * @return also refused with EINTR: given up because {@code goOn} said so
-     */
-    public Outcome convert(ConversionRequest request, BooleanSupplier goOn) {
+    private Outcome convert(ConversionRequest request, BooleanSupplier goOn, boolean guest) {
         ConversionEvent event = ConversionEvent.wanted() ? new ConversionEvent() : null;
         if (event == null) {
-            return convert(request, goOn, null);
+            return convert(request, goOn, guest, null);
         }
         event.begin();
         event.gpa = request.range().start().value();
         event.size = request.range().size();
         event.toPrivate = request.toPrivate();
-        Outcome outcome = convert(request, goOn, event);
+        Outcome outcome = convert(request, goOn, guest, event);
         event.outcome = outcome.isDone() ? "done" : outcome instanceof Outcome.Refused ? "refused" : "unsafe";
         event.commit();
         return outcome;
     }
 
-    private Outcome convert(ConversionRequest request, BooleanSupplier goOn, @Nullable ConversionEvent event) {
+    private Outcome convert(
+            ConversionRequest request, BooleanSupplier goOn, boolean guest, @Nullable ConversionEvent event) {
         RangeLock.Held held = ranges.lock(request.range());
         try {
             String before = unsafe;
@@ -203,13 +199,15 @@ public final class ConversionEngine {
             } else if (verdict != Verdict.POSSIBLE) {
                 return refuse(Errno.EINVAL, ConversionPlanner.reason(verdict, request));
             }
-            Slice first = planner.next(request, null, ConversionPlanner.SLICE_BYTES);
+            // Nobody waits for what the VMM does by itself.
+            long most = guest ? ConversionPlanner.SLICE_BYTES : Long.MAX_VALUE;
+            Slice first = planner.next(request, null, most);
             if (first == null) {
                 return Outcome.done();
             }
-            SharedQuota.Answer answer = quota.begin(request);
+            SharedQuota.Answer answer = quota.begin(request, guest);
             return answer.errno() == 0
-                    ? execute(request, first, goOn, event)
+                    ? execute(request, first, most, goOn, event)
                     : refuse(answer.errno(), answer.reason());
         } catch (RuntimeException thrown) {
             return unsafe(request + ": " + thrown);
@@ -219,7 +217,11 @@ public final class ConversionEngine {
     }
 
     private Outcome execute(
-            ConversionRequest request, Slice first, BooleanSupplier goOn, @Nullable ConversionEvent event) {
+            ConversionRequest request,
+            Slice first,
+            long most,
+            BooleanSupplier goOn,
+            @Nullable ConversionEvent event) {
         Slice last = null;
         long bytes = 0;
         Slice slice = first;
@@ -240,7 +242,7 @@ public final class ConversionEngine {
             }
             last = slice;
             bytes += slice.bytes();
-            slice = planner.next(request, last, ConversionPlanner.SLICE_BYTES);
+            slice = planner.next(request, last, most);
             if (slice != null && !goOn.getAsBoolean()) {
                 return givenUp(request, last, bytes);
             }

@@ -5,7 +5,7 @@ import dev.alcove.discard.GpaRange;
 import java.util.List;
 
 /**
- * What a guest may convert. A refusal changes nothing, and the guest gets an error that says which rule it was: EPERM for
+ * What a guest may convert; what the VMM itself converts, as at the start, only counts. A refusal changes nothing, and the guest gets an error that says which rule it was: EPERM for
  * a denied range, E2BIG for a limit. Both are among the errors of KVM hypercalls (kvm_para.h); the VM goes on.
  *
  * @param sharedBytes so much memory may be shared at most; what was shared at the start counts

@@ -43,8 +43,13 @@ public record ConversionRequest(GpaRange range, boolean toPrivate) {
                 || pages > Long.MAX_VALUE / PAGE) {
             return Optional.empty();
         }
-        boolean toPrivate = (attributes & ENCRYPTED) != 0;
-        return GpaRange.aligned(gpa, pages * PAGE, PAGE).map(range -> new ConversionRequest(range, toPrivate));
+        return GpaRange.aligned(gpa, pages * PAGE, PAGE)
+                .map(range -> new ConversionRequest(range, isToPrivate(attributes)));
+    }
+
+    /** What the third argument of KVM_HC_MAP_GPA_RANGE asks for. */
+    public static boolean isToPrivate(long attributes) {
+        return (attributes & ENCRYPTED) != 0;
     }
 
     @Override

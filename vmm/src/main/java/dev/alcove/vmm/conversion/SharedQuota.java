@@ -35,8 +35,18 @@ final class SharedQuota {
         static final Answer YES = new Answer(0, "");
     }
 
-    /** Whether a request may begin; what it makes shared is reserved then. */
-    Answer begin(ConversionRequest request) {
+    /**
+     * Whether a request may begin; what it makes shared is reserved then.
+     *
+     * @param guest whether it is the guest's, which the policy is for
+     */
+    Answer begin(ConversionRequest request, boolean guest) {
+        if (!guest) {
+            if (countsBytes && !request.toPrivate()) {
+                sharedBytes.addAndGet(privateBytes(request.range()));
+            }
+            return Answer.YES;
+        }
         for (GpaRange range : policy.denied()) {
             if (range.overlaps(request.range())) {
                 return new Answer(Errno.EPERM, request + ": " + range + " is not to be converted");

@@ -18,4 +18,9 @@ public interface Conversions {
      * @return done: the guest goes on; anything else: the VM must stop
      */
     Outcome memoryFault(long flags, long gpa, long size);
+
+    /** Whether memory that has become private is to be made present at once (KVM_PRE_FAULT_MEMORY). */
+    default boolean prefault() {
+        return false;
+    }
 }

@@ -7,10 +7,12 @@ import dev.alcove.kvm.KvmRun;
 import dev.alcove.kvm.Vcpu;
 import dev.alcove.kvm.VmExit;
 import dev.alcove.sys.Errno;
+import dev.alcove.sys.Linux;
 import dev.alcove.vmm.VmOutcome;
 import dev.alcove.vmm.bus.MmioBus;
 import dev.alcove.vmm.bus.PortBus;
 import dev.alcove.vmm.conversion.ConversionEngine;
+import dev.alcove.vmm.conversion.ConversionRequest;
 import org.jspecify.annotations.Nullable;
 
 /**
@@ -51,7 +53,7 @@ public final class ExitHandler {
         } else if (reason == kvm.KVM_EXIT_MMIO()) {
             mmioAccess(run);
         } else if (reason == kvm.KVM_EXIT_HYPERCALL()) {
-            return hypercall(run);
+            return hypercall(vcpu, run);
         } else if (reason == kvm.KVM_EXIT_MEMORY_FAULT()) {
             return memoryFault(vcpu, run, answer);
         } else if (reason != kvm.KVM_EXIT_INTR()
@@ -85,13 +87,19 @@ public final class ExitHandler {
         }
     }
 
-    private @Nullable VmOutcome hypercall(KvmRun run) {
+    private @Nullable VmOutcome hypercall(Vcpu vcpu, KvmRun run) {
         if (run.hypercallNr() != KVM_HC_MAP_GPA_RANGE) {
             run.hypercallReturn(-KVM_ENOSYS);
             return null;
         }
-        Outcome outcome = conversions.hypercall(
-                run.hypercallArgument(0), run.hypercallArgument(1), run.hypercallArgument(2));
+        long gpa = run.hypercallArgument(0);
+        long pages = run.hypercallArgument(1);
+        long attributes = run.hypercallArgument(2);
+        Outcome outcome = conversions.hypercall(gpa, pages, attributes);
+        if (outcome.isDone() && conversions.prefault() && ConversionRequest.isToPrivate(attributes)) {
+            // What the kernel does not do now, it does when the guest touches the page.
+            vcpu.preFaultMemory(gpa, pages * Linux.PAGE_SIZE);
+        }
         run.hypercallReturn(ConversionEngine.hypercallReturn(outcome));
         return outcome instanceof Outcome.Unsafe unsafe ? new VmOutcome.InvariantViolated(unsafe.reason()) : null;
     }

@@ -28,14 +28,14 @@ class ImagesOnEmulatedKernelTest {
     }
 
     @ParameterizedTest
-    @ValueSource(strings = {"hello", "convert", "dma", "storm"})
+    @ValueSource(strings = {"hello", "convert", "dma", "storm", "abuse"})
     void anImagePrintsWhatItPrintsInAConfidentialVm(String image) {
         ImageRun run = succeeds(ImageRun.Plan.of(image));
         assertEquals(TestVmImage.find(image).orElseThrow().confidentialOutput(), run.output());
     }
 
     @ParameterizedTest
-    @ValueSource(strings = {"hello", "convert", "dma", "storm"})
+    @ValueSource(strings = {"hello", "convert", "dma", "storm", "abuse"})
     void anImagePrintsWhatItPrintsInAnOrdinaryVm(String image) {
         ImageRun run = succeeds(ImageRun.Plan.of(image).plain());
         assertEquals(TestVmImage.find(image).orElseThrow().plainOutput(), run.output());

@@ -17,7 +17,7 @@ import java.util.Optional;
  * @param notes what the image says about itself
  */
 public record TestVmImage(String name, ImageNotes notes) {
-    private static final List<String> NAMES = List.of("hello", "convert", "dma", "storm");
+    private static final List<String> NAMES = List.of("hello", "convert", "dma", "storm", "abuse");
 
     /** All images, simplest first. */
     public static List<TestVmImage> all() {

@@ -20,12 +20,13 @@ class TestVmImageTest {
     @Test
     void imagesSayWhatTheyWant() {
         assertEquals(
-                List.of("hello", "convert", "dma", "storm"),
+                List.of("hello", "convert", "dma", "storm", "abuse"),
                 TestVmImage.all().stream().map(TestVmImage::name).toList());
         assertWants("hello", false, false);
         assertWants("convert", true, false);
         assertWants("dma", true, true);
         assertWants("storm", true, false);
+        assertWants("abuse", true, false);
         assertEquals(Optional.empty(), TestVmImage.find("../images/hello"));
     }
 

@@ -60,7 +60,7 @@ public record MachineConfig(
     /** A machine that converts as {@link ConversionOptions#standard()} says. */
     public MachineConfig(
             PvhImage image,
-            long memoryBytes,
+            MemoryConfig memory,
             int cpus,
             Coco coco,
             Optional<PciAddress> device,
@@ -71,7 +71,7 @@ public record MachineConfig(
             OutputStream console) {
         this(
                 image,
-                memoryBytes,
+                memory,
                 cpus,
                 coco,
                 device,

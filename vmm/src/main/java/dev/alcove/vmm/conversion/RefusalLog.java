@@ -1,28 +1,30 @@
 // SPDX-License-Identifier: Apache-2.0
 package dev.alcove.vmm.conversion;
 
-import java.util.LinkedHashMap;
-import java.util.Map;
+import java.util.HashSet;
+import java.util.Set;
 import java.util.function.Consumer;
 import java.util.function.LongSupplier;
+import java.util.regex.Pattern;
 
 /**
- * Tells a person about refused conversions: each reason once, and not more than some lines a second, whatever the guest
- * does. The monitor protects everything; only refusals take it.
+ * Tells a person about refused conversions: each reason when it first comes, and not more than some lines a second,
+ * whatever the guest does. Reasons that differ in numbers only are the same. The monitor protects everything; only
+ * refusals take it.
  */
 final class RefusalLog {
-    /** Reasons that are remembered. */
-    private static final int KEPT = 256;
+    /** Reasons that are told apart; the texts of a kernel's errors are finite, but nobody has counted them. */
+    private static final int MOST_REASONS = 256;
 
     private static final int LINES_A_SECOND = 8;
     private static final long SECOND = 1_000_000_000L;
+    private static final Pattern NUMBER = Pattern.compile("0x[0-9a-f]+|[0-9]+");
 
     private final Consumer<String> lines;
     private final LongSupplier nanoTime;
-    private final Map<String, Boolean> seen = new LinkedHashMap<>();
+    private final Set<String> told = new HashSet<>();
     private long second;
     private int written;
-    private long suppressed;
 
     RefusalLog(Consumer<String> lines, LongSupplier nanoTime) {
         this.lines = lines;
@@ -30,9 +32,16 @@ final class RefusalLog {
         this.second = nanoTime.getAsLong();
     }
 
-    synchronized void refused(String reason) {
-        if (seen.containsKey(reason)) {
-            return;
+    void refused(String reason) {
+        String kind = NUMBER.matcher(reason).replaceAll("#");
+        if (mayTell(kind)) {
+            lines.accept("conversion refused: " + reason + " (the guest got the error; told once)");
+        }
+    }
+
+    private synchronized boolean mayTell(String kind) {
+        if (told.contains(kind) || told.size() == MOST_REASONS) {
+            return false;
         }
         long now = nanoTime.getAsLong();
         if (now - second >= SECOND) {
@@ -40,16 +49,10 @@ final class RefusalLog {
             written = 0;
         }
         if (written == LINES_A_SECOND) {
-            suppressed++;
-            return;
+            return false;
         }
-        if (seen.size() == KEPT) {
-            seen.remove(seen.keySet().iterator().next());
-        }
-        seen.put(reason, true);
+        told.add(kind);
         written++;
-        String more = suppressed == 0 ? "" : " (and " + suppressed + " more refusals before it)";
-        suppressed = 0;
-        lines.accept("conversion refused: " + reason + more);
+        return true;
     }
 }

@@ -46,10 +46,22 @@ final class TestVm implements AutoCloseable {
             String strategy,
             boolean confidential,
             Consumer<Ioas> attach) {
+        this(syscalls, blocks, strategy, confidential, attach, ConversionPolicy.DEFAULT, _ -> {});
+    }
+
+    /** As above, with a policy, and somebody who hears of refusals. */
+    TestVm(
+            Syscalls syscalls,
+            List<GpaRange> blocks,
+            String strategy,
+            boolean confidential,
+            Consumer<Ioas> attach,
+            ConversionPolicy policy,
+            Consumer<String> refusals) {
         try {
             vm = own(own(Kvm.open(syscalls)).createVm(confidential ? SW_PROTECTED_VM : 0));
             memory = own(GuestMemory.create(vm, new RamLayout(blocks), confidential));
-            engine = new ConversionEngine(vm, memory);
+            engine = new ConversionEngine(vm, memory, Waiting.PARK, policy, refusals);
             ioas = own(own(IommuFd.open(syscalls)).ioasAlloc());
             Function<Ioas, MapStrategy> maker = strategy.equals("cut") ? CutStrategy::prepare : PageStrategy::new;
             MapStrategy prepared = maker.apply(ioas);
@@ -76,6 +88,11 @@ final class TestVm implements AutoCloseable {
 
     Outcome convert(long gpa, long size, boolean toPrivate) {
         return engine.convert(new ConversionRequest(GpaRange.of(gpa, size), toPrivate));
+    }
+
+    /** What the guest would get for the hypercall. */
+    long hypercall(long gpa, long size, boolean toPrivate) {
+        return ConversionEngine.hypercallReturn(engine.hypercall(gpa, size / 4096, toPrivate ? 16 : 0));
     }
 
     @Override

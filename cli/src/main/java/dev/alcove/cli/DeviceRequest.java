@@ -88,7 +88,7 @@ sealed interface DeviceRequest {
     default PciAddress find(Syscalls syscalls) {
         return switch (this) {
             case VfioPci device -> {
-                VfioDevices.cdev(syscalls, device.host());
+                VfioDevices.findAssignable(syscalls, device.host());
                 yield device.host();
             }
             case Edu _ -> find(syscalls, "edu", Edu.VENDOR, Edu.DEVICE);

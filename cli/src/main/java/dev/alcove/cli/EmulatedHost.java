@@ -58,6 +58,11 @@ final class EmulatedHost implements HostKernel {
      * @param memory the machine has as many huge pages as that needs
      */
     static EmulatedHost create(Optional<DeviceRequest> wanted, MemoryConfig memory) {
+        return create(wanted, List.of(), memory);
+    }
+
+    /** The same, with more devices. */
+    static EmulatedHost create(Optional<DeviceRequest> wanted, List<DeviceRequest> more, MemoryConfig memory) {
         EmulatedKernel kernel = new EmulatedKernel(KernelProfile.linux7_2(), new HostSyscalls());
         try {
             long hugePage = memory.backend().hugePage();
@@ -68,6 +73,11 @@ final class EmulatedHost implements HostKernel {
                 kernel.vfioPci().addEdu(EDU, EDU_DMA_BITS);
                 if (wanted.get() instanceof DeviceRequest.Nvme nvme) {
                     plugIn(kernel, nvme);
+                }
+            }
+            for (DeviceRequest request : more) {
+                if (request instanceof DeviceRequest.Nvme && !(wanted.orElse(null) instanceof DeviceRequest.Nvme)) {
+                    plugIn(kernel, request);
                 }
             }
             return new EmulatedHost(kernel);

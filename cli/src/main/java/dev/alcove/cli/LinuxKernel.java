@@ -40,16 +40,22 @@ record LinuxKernel(Syscalls syscalls) implements HostKernel {
             }
             if (device.isPresent()) {
                 device.get().find(syscalls);
-                int fd = syscalls.open("/dev/iommu", Linux.O_RDWR | Linux.O_CLOEXEC, 0);
-                if (fd < 0) {
-                    return Optional.of("it has no /dev/iommu for the device");
+                if (!opens("/dev/iommu") && !opens("/dev/vfio/vfio")) {
+                    return Optional.of("it has neither /dev/iommu nor /dev/vfio/vfio for the device");
                 }
-                syscalls.close(fd);
             }
             return Optional.empty();
         } catch (AlcoveException e) {
             return Optional.of(String.valueOf(e.getMessage()));
         }
+    }
+
+    private boolean opens(String path) {
+        int fd = syscalls.open(path, Linux.O_RDWR | Linux.O_CLOEXEC, 0);
+        if (fd >= 0) {
+            syscalls.close(fd);
+        }
+        return fd >= 0;
     }
 
     /** The release that uname(2) answers, or {@code unknown}. */

@@ -29,6 +29,7 @@ import java.nio.file.Path;
 import java.util.List;
 import java.util.Objects;
 import java.util.Optional;
+import java.util.stream.Stream;
 import java.util.concurrent.Callable;
 import org.jspecify.annotations.Nullable;
 import picocli.CommandLine;
@@ -80,8 +81,10 @@ final class RunCommand implements Callable<Integer> {
 
     /** The values of {@code --iommu-map}. */
     enum MapChoice {
+        auto,
         cut,
-        page
+        page,
+        remap
     }
 
     private static final int HOST_LACKS = 3;
@@ -133,15 +136,16 @@ final class RunCommand implements Callable<Integer> {
             paramLabel = "DEVICE",
             converter = DeviceRequest.Converter.class,
             description = "A device for the guest: edu, nvme[,size=SIZE|,file=PATH], or vfio-pci,host=BDF. An image"
-                    + " that wants edu gets it by itself.")
-    private @Nullable DeviceRequest device;
+                    + " that wants edu gets it by itself. Repeat for more devices.")
+    private List<DeviceRequest> devices = List.of();
 
     @Option(
             names = "--iommu-map",
             paramLabel = "HOW",
-            description = "How the IOMMU follows conversions: cut (one ioctl an extent) or page (one a page)"
-                    + " (default: ${DEFAULT-VALUE}).")
-    private MapChoice iommuMap = MapChoice.cut;
+            description = "How the IOMMU follows conversions: cut (one ioctl an extent), page (one a page), remap (as"
+                    + " cut, on any kernel, but DMA beside a conversion is blocked for a moment), or auto: cut where the"
+                    + " kernel can, else page (default: ${DEFAULT-VALUE}).")
+    private MapChoice iommuMap = MapChoice.auto;
 
     @Option(
             names = "--shared-limit",
@@ -203,7 +207,8 @@ final class RunCommand implements Callable<Integer> {
             throw new BadInputException("--seed " + seed + " is negative");
         }
         PvhImage guest = GuestImage.load(image);
-        Optional<DeviceRequest> wanted = Optional.ofNullable(device)
+        Optional<DeviceRequest> wanted = devices.stream()
+                .findFirst()
                 .or(() -> guest.note().wantsEdu() ? Optional.of(new DeviceRequest.Edu()) : Optional.empty());
         try (OutputStream reportFile = report == null ? OutputStream.nullOutputStream() : create(report);
                 HostKernel host = chooseKernel(guest, wanted, errors)) {
@@ -245,7 +250,7 @@ final class RunCommand implements Callable<Integer> {
             Alcove.say(errors, "not on the real kernel: " + obstacle.get(), null);
         }
         Alcove.say(errors, "emulated kernel: for tests, it protects nothing", null);
-        return EmulatedHost.create(wanted, memoryConfig());
+        return EmulatedHost.create(wanted, devices.stream().skip(1).toList(), memoryConfig());
     }
 
     /** Builds and runs the machine. What goes wrong becomes the outcome, so that there is a report in any case. */
@@ -329,8 +334,15 @@ final class RunCommand implements Callable<Integer> {
                 memoryConfig(),
                 cpus,
                 kind,
-                wanted.map(request -> request.find(syscalls)),
-                iommuMap == MapChoice.cut ? MachineConfig.IommuMap.CUT : MachineConfig.IommuMap.PAGE,
+                Stream.concat(wanted.stream(), devices.stream().skip(1))
+                        .map(request -> request.find(syscalls))
+                        .toList(),
+                switch (iommuMap) {
+                    case auto -> MachineConfig.IommuMap.AUTO;
+                    case cut -> MachineConfig.IommuMap.CUT;
+                    case page -> MachineConfig.IommuMap.PAGE;
+                    case remap -> MachineConfig.IommuMap.REMAP;
+                },
                 check,
                 host.view(),
                 conversions(errors),

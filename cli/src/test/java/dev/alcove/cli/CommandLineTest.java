@@ -63,7 +63,7 @@ class CommandLineTest {
                 "run hello --seed x",
                 "run hello --kernel windows",
                 "run hello --coco tdx",
-                "run hello --iommu-map remap",
+                "run hello --iommu-map split",
                 "run hello --device gpu",
                 "run hello --device vfio-pci,host=00:00",
                 "run hello --no-such-option",

@@ -75,7 +75,7 @@ record ImageRun(
                         MemoryConfig.of(64 << 20),
                         cpus,
                         coco,
-                        device.map(d -> d.find(tracing.syscalls())),
+                        device.map(d -> d.find(tracing.syscalls())).stream().toList(),
                         map,
                         check,
                         host.view(),

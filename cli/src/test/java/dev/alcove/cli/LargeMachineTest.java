@@ -29,7 +29,7 @@ class LargeMachineTest {
                     memory,
                     1,
                     coco,
-                    device.map(request -> request.find(host.syscalls())),
+                    device.map(request -> request.find(host.syscalls())).stream().toList(),
                     MachineConfig.IommuMap.CUT,
                     false,
                     Optional.empty(),

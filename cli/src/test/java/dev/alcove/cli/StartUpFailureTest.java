@@ -31,7 +31,7 @@ class StartUpFailureTest {
                 MemoryConfig.of(32 << 20),
                 2,
                 Coco.SW_PROTECTED,
-                Optional.of(device),
+                List.of(device),
                 MachineConfig.IommuMap.CUT,
                 false,
                 host.view(),

@@ -3,6 +3,8 @@ package dev.alcove.vfio;
 
 import dev.alcove.iommufd.Ioas;
 import dev.alcove.iommufd.IovaRange;
+import dev.alcove.sys.SyscallException;
+import dev.alcove.sys.UserArena;
 import java.util.List;
 
 /** An IOAS of iommufd. */
@@ -34,6 +36,34 @@ public final class IoasSpace implements DmaSpace {
         ioas.iommu().setVfioIoas(ioas);
         ioas.iommu().setIommuType1();
         return new IoasSpace(ioas, true);
+    }
+
+    /**
+     * {@link #cutting} where the kernel can do it, else {@link #of}. It is asked by doing it: two pages are mapped and
+     * one of them cut off. Before a device is attached.
+     */
+    public static IoasSpace best(Ioas ioas) {
+        try {
+            IoasSpace cutting = cutting(ioas);
+            if (cutting.proves()) {
+                return cutting;
+            }
+        } catch (SyscallException _) {
+            // this kernel does not cut
+        }
+        return of(ioas);
+    }
+
+    private boolean proves() {
+        try (UserArena memory = new UserArena(ioas.iommu().syscalls(), 2 * MapStrategy.PAGE)) {
+            long hva = memory.allocate(2 * MapStrategy.PAGE, MapStrategy.PAGE).address();
+            ioas.map(hva, MapStrategy.PAGE, 2 * MapStrategy.PAGE, Ioas.READ);
+            try {
+                return cut(2 * MapStrategy.PAGE, MapStrategy.PAGE) == MapStrategy.PAGE;
+            } finally {
+                ioas.unmapAll();
+            }
+        }
     }
 
     public Ioas ioas() {

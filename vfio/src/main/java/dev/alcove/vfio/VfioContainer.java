@@ -6,6 +6,7 @@ import dev.alcove.bindings.iommufd.iommufd;
 import dev.alcove.bindings.vfio.vfio;
 import dev.alcove.bindings.vfio.vfio_iommu_type1_dma_map;
 import dev.alcove.bindings.vfio.vfio_iommu_type1_dma_unmap;
+import dev.alcove.iommufd.IommuFd;
 import dev.alcove.iommufd.IovaRange;
 import dev.alcove.iommufd.LockedMemory;
 import dev.alcove.sys.Errno;
@@ -36,26 +37,39 @@ public final class VfioContainer extends KernelFile implements DmaSpace {
     /** What {@link #setIommu} set; 0 before. */
     private volatile int type;
 
-    private VfioContainer(Syscalls syscalls, int fd) {
+    private final String path;
+
+    private VfioContainer(Syscalls syscalls, int fd, String path) {
         super(syscalls, fd);
+        this.path = path;
         this.compatible = answersAsIommufd();
     }
 
     /**
-     * Opens {@value #PATH}.
+     * Opens what the kernel has: iommufd, which is a container as well and can be cut, else {@value #PATH}.
      *
      * @throws SyscallException ENOENT, EACCES: with a hint what to do
      */
     public static VfioContainer open(Syscalls syscalls) {
-        int fd = syscalls.open(PATH, Linux.O_RDWR | Linux.O_CLOEXEC, 0);
+        int fd = syscalls.open(IommuFd.PATH, Linux.O_RDWR | Linux.O_CLOEXEC, 0);
+        return fd >= 0 ? new VfioContainer(syscalls, fd, IommuFd.PATH) : open(syscalls, PATH);
+    }
+
+    /**
+     * Opens a container.
+     *
+     * @param path {@value #PATH}, or iommufd's
+     */
+    public static VfioContainer open(Syscalls syscalls, String path) {
+        int fd = syscalls.open(path, Linux.O_RDWR | Linux.O_CLOEXEC, 0);
         if (fd < 0) {
-            throw new SyscallException("open", PATH, fd, switch (-fd) {
+            throw new SyscallException("open", path, fd, switch (-fd) {
                 case Errno.ENOENT, Errno.ENODEV -> "load the modules: modprobe vfio vfio_iommu_type1";
-                case Errno.EACCES, Errno.EPERM -> "give the user access (sudo setfacl -m u:$USER:rw " + PATH + ")";
+                case Errno.EACCES, Errno.EPERM -> "give the user access (sudo setfacl -m u:$USER:rw " + path + ")";
                 default -> null;
             });
         }
-        return new VfioContainer(syscalls, fd);
+        return new VfioContainer(syscalls, fd, path);
     }
 
     /** VFIO's own container does not know iommufd's question for the address space of the older calls. */
@@ -77,7 +91,7 @@ public final class VfioContainer extends KernelFile implements DmaSpace {
     /** VFIO_CHECK_EXTENSION: what the container can do, such as VFIO_TYPE1v2_IOMMU. */
     public boolean extension(int extension) {
         int answer = syscalls.ioctl(fd(), vfio.VFIO_CHECK_EXTENSION(), extension);
-        return check(answer, "VFIO_CHECK_EXTENSION", PATH + " extension " + extension) > 0;
+        return check(answer, "VFIO_CHECK_EXTENSION", path + " extension " + extension) > 0;
     }
 
     /**
@@ -94,7 +108,7 @@ public final class VfioContainer extends KernelFile implements DmaSpace {
         } else if (extension(second)) {
             setIommu(second);
         } else {
-            throw new MissingFeatureException("no type 1 IOMMU behind " + PATH, "modprobe vfio_iommu_type1");
+            throw new MissingFeatureException("no type 1 IOMMU behind " + path, "modprobe vfio_iommu_type1");
         }
     }
 
@@ -105,7 +119,7 @@ public final class VfioContainer extends KernelFile implements DmaSpace {
      * @throws SyscallException EINVAL no group, or set already; ENODEV no such driver
      */
     public void setIommu(int type) {
-        check(syscalls.ioctl(fd(), vfio.VFIO_SET_IOMMU(), type), "VFIO_SET_IOMMU", PATH + " to type " + type);
+        check(syscalls.ioctl(fd(), vfio.VFIO_SET_IOMMU(), type), "VFIO_SET_IOMMU", path + " to type " + type);
         this.type = type;
     }
 
@@ -201,6 +215,6 @@ public final class VfioContainer extends KernelFile implements DmaSpace {
 
     @Override
     public String toString() {
-        return PATH + (compatible ? " of iommufd" : "") + " type " + type;
+        return path + (compatible ? " of iommufd" : "") + " type " + type;
     }
 }

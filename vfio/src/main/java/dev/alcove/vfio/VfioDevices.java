@@ -77,6 +77,19 @@ public final class VfioDevices {
     }
 
     /**
+     * Looks a function up that can be assigned: by its character device, or by the file of its group.
+     *
+     * @throws MissingFeatureException there is no such function, or no VFIO driver holds it
+     */
+    public static Entry findAssignable(Syscalls syscalls, PciAddress address) {
+        Entry entry = find(syscalls, address);
+        if (entry.cdev.isEmpty() && (!entry.driver.startsWith("vfio") || entry.group.isEmpty())) {
+            cdev(syscalls, address);
+        }
+        return entry;
+    }
+
+    /**
      * The path of the file of a function's IOMMU group.
      *
      * @throws MissingFeatureException there is no such function, or it has no group

@@ -17,6 +17,7 @@ import dev.alcove.memory.MemoryUsage;
 import dev.alcove.memory.RamLayout;
 import dev.alcove.sys.MissingFeatureException;
 import dev.alcove.sys.Syscalls;
+import dev.alcove.vfio.PciAddress;
 import dev.alcove.vfio.VfioDmaMapper;
 import dev.alcove.vmm.bus.MmioBus;
 import dev.alcove.vmm.bus.PortBus;
@@ -49,7 +50,6 @@ import java.util.concurrent.CompletionException;
 import java.util.concurrent.ExecutionException;
 import java.util.concurrent.TimeUnit;
 import java.util.concurrent.TimeoutException;
-import org.jspecify.annotations.Nullable;
 
 /**
  * A virtual machine, from its first file descriptor to its last.
@@ -71,7 +71,7 @@ public final class Machine implements AutoCloseable {
     private final List<Vcpu> vcpus = new ArrayList<>();
     private final ConversionEngine engine;
     private final InvariantChecker checker;
-    private final @Nullable VfioDmaMapper mapper;
+    private final AssignedDevices devices;
     private final Baseline baseline;
 
     /** What the engine had counted before the guest ran. */
@@ -104,16 +104,10 @@ public final class Machine implements AutoCloseable {
         ports.add(Serial16550.COM1, Serial16550.PORTS, new Serial16550(config.console()));
         ports.add(DebugExit.PORT, DebugExit.PORTS, new DebugExit(this::guestExit));
         ports.add(PciHost.PORT, PciHost.PORTS, pci);
-        AssignedDevice assigned = config.device()
-                .map(address -> AssignedDevice.create(
-                        syscalls, address, config.iommuMap(), memory, board(layout), resources))
-                .orElse(null);
-        if (assigned != null) {
-            pci.add(assigned.function());
-        }
-        this.mapper = assigned == null ? null : assigned.mapper();
+        this.devices = resources.add(new AssignedDevices(syscalls, config.iommuMap(), memory, board(layout), pci));
+        config.devices().forEach(devices::add);
         this.checker = new InvariantChecker(
-                memory, engine, mapper == null ? List.of() : List.of(mapper), config.kernelView().orElse(null));
+                memory, engine, devices, config.kernelView().orElse(null));
         for (int id = 0; id < config.cpus(); id++) {
             Vcpu vcpu = resources.add(vm.createVcpu(id));
             vcpu.setCpuid2(GuestCpuid.of(cpuid, id, config.cpus(), confidential));
@@ -274,9 +268,16 @@ public final class Machine implements AutoCloseable {
                     .map(Machine::sample)
                     .toList();
             ConversionCounters counters = engine.counters();
-            RangeSet mapped = mapper == null ? new RangeSet() : mapper.mapped();
+            RangeSet mapped = devices.call(Machine::mapped);
             return new MemorySample(blocks, mapped, counters.toShared(), counters.toPrivate(), counters.failed());
         });
+    }
+
+    /** What any device can reach. */
+    private static RangeSet mapped(List<VfioDmaMapper> mappers) {
+        RangeSet all = new RangeSet();
+        mappers.forEach(mapper -> mapper.mapped().forEach(0, Long.MAX_VALUE, all::add));
+        return all;
     }
 
     private static MemorySample.Block sample(RamBlock block) {
@@ -298,13 +299,32 @@ public final class Machine implements AutoCloseable {
 
     /** What the IOMMU has cost so far. */
     public RunReport.Iommu iommuReport() {
-        VfioDmaMapper present = mapper;
-        if (present == null) {
-            return RunReport.Iommu.none();
-        }
-        var counters = present.counters();
-        return new RunReport.Iommu(
-                present.strategy().name(), counters.mapIoctls(), counters.unmapIoctls(), counters.mappedBytes());
+        return devices.report();
+    }
+
+    /**
+     * Gives the guest a device, also while it runs: it appears on the PCI bus, and reaches shared memory at once. The
+     * guest is not told; it looks for itself. Any thread.
+     *
+     * @throws dev.alcove.sys.AlcoveException what is wrong; nothing is left behind
+     */
+    public void addDevice(PciAddress address) {
+        devices.add(address);
+    }
+
+    /**
+     * Takes a device from the guest, also while it runs and converts memory. Its DMA has ended when this returns. Any
+     * thread.
+     *
+     * @throws dev.alcove.sys.BadInputException the guest does not have it
+     */
+    public void removeDevice(PciAddress address) {
+        devices.remove(address);
+    }
+
+    /** The devices that the guest has. */
+    public List<PciAddress> devices() {
+        return devices.list();
     }
 
     /** The checks so far. */

@@ -7,6 +7,7 @@ import dev.alcove.vfio.PciAddress;
 import dev.alcove.vmm.conversion.KernelView;
 import dev.alcove.vmm.loader.PvhImage;
 import java.io.OutputStream;
+import java.util.List;
 import java.util.Optional;
 
 /**
@@ -15,7 +16,7 @@ import java.util.Optional;
  * @param image what it runs
  * @param memory RAM: how much, of what, in which blocks
  * @param cpus 1 to {@value #MAX_CPUS}
- * @param device the host's PCI function that the guest gets, if any
+ * @param devices the host's PCI functions that the guest gets
  * @param iommuMap how the IOMMU is kept in step with conversions
  * @param checkAlways whether the invariants are checked after every conversion, not only at the end
  * @param kernelView the kernel's own books, where it shows them
@@ -28,7 +29,7 @@ public record MachineConfig(
         MemoryConfig memory,
         int cpus,
         Coco coco,
-        Optional<PciAddress> device,
+        List<PciAddress> devices,
         IommuMap iommuMap,
         boolean checkAlways,
         Optional<KernelView> kernelView,
@@ -40,10 +41,14 @@ public record MachineConfig(
 
     /** How the IOMMU is kept in step with conversions. */
     public enum IommuMap {
+        /** The best that the kernel can do: cut, else page. */
+        AUTO("auto"),
         /** One ioctl for an extent, which is cut where a part of it becomes private. */
         CUT("cut"),
         /** One ioctl for every 4 KiB page. */
-        PAGE("page");
+        PAGE("page"),
+        /** One ioctl for an extent; where a part becomes private, the rest is not mapped for a moment. */
+        REMAP("remap");
 
         private final String label;
 
@@ -63,7 +68,7 @@ public record MachineConfig(
             MemoryConfig memory,
             int cpus,
             Coco coco,
-            Optional<PciAddress> device,
+            List<PciAddress> devices,
             IommuMap iommuMap,
             boolean checkAlways,
             Optional<KernelView> kernelView,
@@ -74,7 +79,7 @@ public record MachineConfig(
                 memory,
                 cpus,
                 coco,
-                device,
+                devices,
                 iommuMap,
                 checkAlways,
                 kernelView,
@@ -85,6 +90,7 @@ public record MachineConfig(
 
     /** Checks the number of CPUs. */
     public MachineConfig {
+        devices = List.copyOf(devices);
         if (cpus < 1 || cpus > MAX_CPUS) {
             throw new BadInputException(cpus + " CPUs: a machine has from 1 to " + MAX_CPUS);
         }

@@ -11,6 +11,7 @@ import dev.alcove.vmm.loader.PvhImage;
 import java.io.ByteArrayOutputStream;
 import java.nio.charset.StandardCharsets;
 import java.time.Duration;
+import java.util.List;
 import java.util.Optional;
 import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;
@@ -44,7 +45,7 @@ class HostMachineTest {
                 MemoryConfig.of(64 << 20),
                 cpus,
                 coco,
-                Optional.empty(),
+                List.of(),
                 MachineConfig.IommuMap.CUT,
                 false,
                 Optional.empty(),

@@ -8,6 +8,7 @@ import dev.alcove.memory.RamBlock;
 import dev.alcove.vfio.VfioDmaMapper;
 import java.util.ArrayList;
 import java.util.List;
+import java.util.function.Function;
 import org.jspecify.annotations.Nullable;
 
 /**
@@ -22,11 +23,29 @@ public final class InvariantChecker {
 
     private final GuestMemory memory;
     private final ConversionEngine engine;
-    private final List<VfioDmaMapper> mappers;
+    private final Mappers mappers;
     private final @Nullable KernelView kernel;
     private final List<String> texts = new ArrayList<>();
     private long checks;
     private long violations;
+
+    /** The mappers of a VM, which come and go with its devices. */
+    @FunctionalInterface
+    public interface Mappers {
+        /** Calls with all mappers, while none of them comes or goes. */
+        <T> T call(Function<List<VfioDmaMapper>, T> use);
+    }
+
+    /** A checker of a VM whose mappers stay the same. */
+    public InvariantChecker(
+            GuestMemory memory, ConversionEngine engine, List<VfioDmaMapper> mappers, @Nullable KernelView kernel) {
+        this(memory, engine, new Mappers() {
+            @Override
+            public <T> T call(Function<List<VfioDmaMapper>, T> use) {
+                return use.apply(mappers);
+            }
+        }, kernel);
+    }
 
     /**
      * A checker of one VM.
@@ -35,16 +54,16 @@ public final class InvariantChecker {
      * @param kernel null where the kernel cannot be asked
      */
     public InvariantChecker(
-            GuestMemory memory, ConversionEngine engine, List<VfioDmaMapper> mappers, @Nullable KernelView kernel) {
+            GuestMemory memory, ConversionEngine engine, Mappers mappers, @Nullable KernelView kernel) {
         this.memory = memory;
         this.engine = engine;
-        this.mappers = List.copyOf(mappers);
+        this.mappers = mappers;
         this.kernel = kernel;
     }
 
     /** Checks everything now; the answer is what is wrong. */
     public List<String> check() {
-        List<String> found = engine.quiesced(this::compare);
+        List<String> found = engine.quiesced(() -> mappers.call(this::compare));
         synchronized (this) {
             checks++;
             violations += found.size();
@@ -68,7 +87,7 @@ public final class InvariantChecker {
         return List.copyOf(texts);
     }
 
-    private List<String> compare() {
+    private List<String> compare(List<VfioDmaMapper> present) {
         List<String> found = new ArrayList<>();
         RangeSet state = new RangeSet();
         RangeSet usable = new RangeSet();
@@ -81,16 +100,16 @@ public final class InvariantChecker {
             block.discards().replayPopulated(0, size, (offset, length) -> usable.add(start + offset, length));
         }
         expectEqual(found, "private by state", state, "private by KVM attributes", engine.privateAttributes());
-        for (VfioDmaMapper mapper : mappers) {
+        for (VfioDmaMapper mapper : present) {
             expectEqual(found, "shared by state", usable, "mapped for devices", mapper.mapped());
         }
         if (kernel != null) {
-            compareKernel(found, kernel, state, usable);
+            compareKernel(found, kernel, state, usable, !present.isEmpty());
         }
         return found;
     }
 
-    private void compareKernel(List<String> found, KernelView view, RangeSet state, RangeSet usable) {
+    private void compareKernel(List<String> found, KernelView view, RangeSet state, RangeSet usable, boolean devices) {
         RangeSet attributes = new RangeSet();
         RangeSet reachable = new RangeSet();
         for (RamBlock block : memory.blocks()) {
@@ -99,7 +118,7 @@ public final class InvariantChecker {
             addAll(reachable, view.iommuMapped(range), range);
         }
         expectEqual(found, "private by state", state, "private in the kernel", attributes);
-        if (!mappers.isEmpty()) {
+        if (devices) {
             expectEqual(found, "shared by state", usable, "reachable through the IOMMU", reachable);
         }
         found.addAll(view.frameViolations());

@@ -4,6 +4,7 @@ package dev.alcove.vmm.device;
 import dev.alcove.kvm.MsiRoute;
 import dev.alcove.kvm.Vm;
 import java.util.ArrayList;
+import java.util.BitSet;
 import java.util.List;
 
 /**
@@ -16,15 +17,24 @@ public final class InterruptRoutes {
 
     private final Vm vm;
     private final List<MsiRoute> routes = new ArrayList<>();
-    private int next = IOAPIC_PINS;
+    /** Numbers that a device has. */
+    private final BitSet taken = new BitSet();
 
     public InterruptRoutes(Vm vm) {
         this.vm = vm;
     }
 
-    /** A number that no route has used yet. */
+    /** A number for a device, until {@link #release}. */
     public synchronized int allocateGsi() {
-        return next++;
+        int gsi = taken.nextClearBit(IOAPIC_PINS);
+        taken.set(gsi);
+        return gsi;
+    }
+
+    /** Takes a number back, and its route out. */
+    public synchronized void release(int gsi) {
+        remove(gsi);
+        taken.clear(gsi);
     }
 
     /** Sets, or changes, what a global system interrupt sends. */

@@ -5,7 +5,9 @@ import dev.alcove.sys.BadInputException;
 import dev.alcove.vfio.VfioConfigSpace;
 import dev.alcove.vfio.VfioDevice;
 import dev.alcove.vfio.VfioRegion;
+import java.util.ArrayList;
 import java.util.BitSet;
+import java.util.List;
 import org.jspecify.annotations.Nullable;
 
 /**
@@ -44,11 +46,15 @@ public final class PassthroughDevice implements PciFunction, AutoCloseable {
 
     private final int[] ours = new int[CONFIG_BYTES / 4];
     private final @Nullable PassthroughBar[] bars = new PassthroughBar[BARS];
+    private final Board board;
+    /** What the BARs have of the window: where they were at first, wherever the guest has put them since. */
+    private final List<Long> windows = new ArrayList<>();
     /** Offset of the MSI capability, 0 without one. */
     private int msiOffset;
 
     private PassthroughDevice(VfioDevice device, Board board) {
         this.device = device;
+        this.board = board;
         this.config = new VfioConfigSpace(device);
         this.msi = new PassthroughMsi(device, board);
     }
@@ -105,6 +111,7 @@ public final class PassthroughDevice implements PciFunction, AutoCloseable {
                 }
                 bars[index] = new PassthroughBar(device, region, board);
                 long address = board.window().allocate(size, wide && index < BARS - 1);
+                windows.add(address);
                 kept[bar(index)] = (int) address | (raw & BAR_FLAGS);
                 if (wide && index < BARS - 1) {
                     kept[bar(index) + 1] = (int) (address >>> 32);
@@ -279,6 +286,8 @@ public final class PassthroughDevice implements PciFunction, AutoCloseable {
     @Override
     public synchronized void close() {
         msi.close();
+        windows.forEach(board.window()::release);
+        windows.clear();
         for (int index = 0; index < BARS; index++) {
             PassthroughBar bar = bars[index];
             if (bar != null) {

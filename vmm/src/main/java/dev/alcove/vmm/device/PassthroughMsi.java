@@ -63,6 +63,10 @@ final class PassthroughMsi implements AutoCloseable {
 
     @Override
     public void close() {
-        disable();
+        try {
+            disable();
+        } finally {
+            routes.release(gsi);
+        }
     }
 }

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 package dev.alcove.vmm.device;
 
+import dev.alcove.sys.BadInputException;
 import dev.alcove.vmm.bus.PortDevice;
 import java.util.concurrent.atomic.AtomicReferenceArray;
 import org.jspecify.annotations.Nullable;
@@ -41,7 +42,14 @@ public final class PciHost implements PortDevice {
                 return slot;
             }
         }
-        throw new IllegalStateException("all " + SLOTS + " slots of the PCI bus are taken");
+        throw new BadInputException("all " + SLOTS + " slots of the PCI bus are taken");
+    }
+
+    /** Takes a function out; one that is not there is no error. */
+    public void remove(PciFunction function) {
+        for (int slot = 1; slot < SLOTS; slot++) {
+            functions.compareAndSet(slot, function, null);
+        }
     }
 
     @Override

@@ -10,11 +10,11 @@ import org.jspecify.annotations.Nullable;
  * a root has a picture of all runs at one moment, for free and without a lock.
  */
 sealed interface RunTree permits RunTree.Leaf, RunTree.Inner {
-    /** Entries of a node, at most. Wider ones are read faster and changed slower. */
+    /** Children of an inner node, at most. Wider ones are read faster and changed slower. */
     int WIDTH = 64;
 
-    /** Below this a node is joined with a neighbour where both fit into one. */
-    int NARROW = WIDTH / 4;
+    /** Runs of a leaf, at most: few, because most leaves are in no cache when they are needed. */
+    int RUNS = 32;
 
     /** No runs. */
     Leaf EMPTY = new Leaf(new long[0], 0);
@@ -28,42 +28,82 @@ sealed interface RunTree permits RunTree.Leaf, RunTree.Inner {
     /** Entries of this node itself. */
     int width();
 
+    /** Entries that this kind of node has at most. Below a quarter it is joined with a neighbour where both fit. */
+    int most();
+
     /** The first start, of a node that is not empty. */
     long first();
 
-    /** Runs as pairs of start and end. */
+    /** Runs. */
     final class Leaf implements RunTree {
-        /** Never changed. */
+        /** All starts, then all ends, so that a search reads one piece of memory. Never changed. */
         private final long[] bounds;
 
+        private final int width;
         private final long bytes;
 
         private Leaf(long[] bounds, long bytes) {
             this.bounds = bounds;
+            this.width = bounds.length / 2;
             this.bytes = bytes;
         }
 
-        private static Leaf of(long[] bounds) {
-            long bytes = 0;
-            for (int i = 0; i < bounds.length; i += 2) {
-                bytes += bounds[i + 1] - bounds[i];
+        /** A leaf of the runs in {@code [from, to)} of some. */
+        private static Leaf of(long[] bounds, int from, int to) {
+            int all = bounds.length / 2;
+            int width = to - from;
+            long[] own = bounds;
+            if (width < all) {
+                own = new long[2 * width];
+                System.arraycopy(bounds, from, own, 0, width);
+                System.arraycopy(bounds, all + from, own, width, width);
             }
-            return new Leaf(bounds, bytes);
+            long bytes = 0;
+            for (int i = 0; i < width; i++) {
+                bytes += own[width + i] - own[i];
+            }
+            return new Leaf(own, bytes);
+        }
+
+        /** The runs of this leaf without those in {@code [head, tail)}, and with others in their place. */
+        private long[] with(int head, int tail, long[] put) {
+            int more = put.length / 2;
+            int other = width - (tail - head) + more;
+            long[] changed = new long[2 * other];
+            System.arraycopy(bounds, 0, changed, 0, head);
+            System.arraycopy(bounds, tail, changed, head + more, width - tail);
+            System.arraycopy(bounds, width, changed, other, head);
+            System.arraycopy(bounds, width + tail, changed, other + head + more, width - tail);
+            for (int i = 0; i < more; i++) {
+                changed[head + i] = put[2 * i];
+                changed[other + head + i] = put[2 * i + 1];
+            }
+            return changed;
+        }
+
+        private Leaf join(Leaf right) {
+            int both = width + right.width;
+            long[] joined = new long[2 * both];
+            System.arraycopy(bounds, 0, joined, 0, width);
+            System.arraycopy(right.bounds, 0, joined, width, right.width);
+            System.arraycopy(bounds, width, joined, both, width);
+            System.arraycopy(right.bounds, right.width, joined, both + width, right.width);
+            return new Leaf(joined, bytes + right.bytes);
         }
 
         /** Where a run of this leaf starts. */
         long start(int run) {
-            return bounds[2 * run];
+            return bounds[run];
         }
 
         /** Where a run of this leaf ends. */
         long end(int run) {
-            return bounds[2 * run + 1];
+            return bounds[width + run];
         }
 
         @Override
         public int runs() {
-            return bounds.length / 2;
+            return width;
         }
 
         @Override
@@ -73,7 +113,12 @@ sealed interface RunTree permits RunTree.Leaf, RunTree.Inner {
 
         @Override
         public int width() {
-            return bounds.length / 2;
+            return width;
+        }
+
+        @Override
+        public int most() {
+            return RUNS;
         }
 
         @Override
@@ -81,19 +126,16 @@ sealed interface RunTree permits RunTree.Leaf, RunTree.Inner {
             return bounds[0];
         }
 
-        /** The last run that starts at or before an offset, -1 when there is none. */
+        /**
+         * The last run that starts at or before an offset, -1 when there is none. Looks at every start: they are few,
+         * and a processor reads them from memory at once, where a binary search waits for one after the other.
+         */
         int floor(long offset) {
-            int low = 0;
-            int high = bounds.length / 2;
-            while (low < high) {
-                int middle = (low + high) >>> 1;
-                if (bounds[2 * middle] <= offset) {
-                    low = middle + 1;
-                } else {
-                    high = middle;
-                }
+            int before = 0;
+            for (int i = 0; i < width; i++) {
+                before += bounds[i] <= offset ? 1 : 0;
             }
-            return low - 1;
+            return before - 1;
         }
     }
 
@@ -161,6 +203,11 @@ sealed interface RunTree permits RunTree.Leaf, RunTree.Inner {
         }
 
         @Override
+        public int most() {
+            return WIDTH;
+        }
+
+        @Override
         public long first() {
             return firsts[0];
         }
@@ -208,31 +255,24 @@ sealed interface RunTree permits RunTree.Leaf, RunTree.Inner {
     }
 
     private static RunTree[] editLeaf(Leaf leaf, long from, long last, long[] put) {
-        long[] old = leaf.bounds;
-        int head = 2 * (leaf.floor(from - 1) + 1);
-        int tail = Math.max(head, 2 * (leaf.floor(last) + 1));
-        int length = head + put.length + old.length - tail;
-        long[] bounds = new long[length];
-        System.arraycopy(old, 0, bounds, 0, head);
-        System.arraycopy(put, 0, bounds, head, put.length);
-        System.arraycopy(old, tail, bounds, head + put.length, old.length - tail);
-        if (length == 0) {
+        int head = leaf.floor(from - 1) + 1;
+        int tail = Math.max(head, leaf.floor(last) + 1);
+        long[] bounds = leaf.with(head, tail, put);
+        int width = bounds.length / 2;
+        if (width == 0) {
             return new RunTree[0];
         }
-        if (length <= 2 * WIDTH) {
-            return new RunTree[] {Leaf.of(bounds)};
+        if (width <= RUNS) {
+            return new RunTree[] {Leaf.of(bounds, 0, width)};
         }
-        int half = length / 4 * 2;
-        return new RunTree[] {
-            Leaf.of(Arrays.copyOf(bounds, half)), Leaf.of(Arrays.copyOfRange(bounds, half, length))
-        };
+        return new RunTree[] {Leaf.of(bounds, 0, width / 2), Leaf.of(bounds, width / 2, width)};
     }
 
     private static RunTree[] editInner(Inner inner, long from, long last, long[] put) {
         int head = inner.child(from);
         int tail = Math.max(head, inner.child(last));
         RunTree[] left = edit(inner.children[head], from, last, put);
-        if (tail == head && left.length == 1 && left[0].width() >= Math.min(NARROW, inner.children[head].width())) {
+        if (tail == head && left.length == 1 && left[0].width() >= Math.min(left[0].most() / 4, inner.children[head].width())) {
             return new RunTree[] {inner.with(head, left[0])};
         }
         RunTree[] right = tail == head ? new RunTree[0] : edit(inner.children[tail], from, last, new long[0]);
@@ -261,13 +301,12 @@ sealed interface RunTree permits RunTree.Leaf, RunTree.Inner {
 
     /** Two neighbours as one node; null where they do not fit or are wide enough as they are. */
     private static @Nullable RunTree join(RunTree left, RunTree right) {
-        if (Math.min(left.width(), right.width()) >= NARROW || left.width() + right.width() > WIDTH) {
+        int most = left.most();
+        if (Math.min(left.width(), right.width()) >= most / 4 || left.width() + right.width() > most) {
             return null;
         }
         if (left instanceof Leaf first && right instanceof Leaf second) {
-            long[] bounds = Arrays.copyOf(first.bounds, first.bounds.length + second.bounds.length);
-            System.arraycopy(second.bounds, 0, bounds, first.bounds.length, second.bounds.length);
-            return Leaf.of(bounds);
+            return first.join(second);
         }
         RunTree[] one = ((Inner) left).children;
         RunTree[] two = ((Inner) right).children;

@@ -26,6 +26,7 @@ import dev.alcove.vmm.conversion.ConversionEngine;
 import dev.alcove.vmm.conversion.ConversionRequest;
 import java.util.List;
 import java.util.concurrent.TimeUnit;
+import java.util.concurrent.atomic.AtomicInteger;
 import org.openjdk.jmh.annotations.Benchmark;
 import org.openjdk.jmh.annotations.BenchmarkMode;
 import org.openjdk.jmh.annotations.Fork;
@@ -39,13 +40,14 @@ import org.openjdk.jmh.annotations.Scope;
 import org.openjdk.jmh.annotations.Setup;
 import org.openjdk.jmh.annotations.State;
 import org.openjdk.jmh.annotations.TearDown;
+import org.openjdk.jmh.annotations.Threads;
 import org.openjdk.jmh.annotations.Warmup;
 
 /**
  * Conversions per second on the emulated kernel, with a device attached: IOMMU unmap and map, attributes, state, and
  * freeing the other side. The pages are not touched between two conversions.
  */
-@State(Scope.Thread)
+@State(Scope.Benchmark)
 @BenchmarkMode(Mode.Throughput)
 @OutputTimeUnit(TimeUnit.SECONDS)
 @Warmup(iterations = 3, time = 1)
@@ -54,6 +56,7 @@ import org.openjdk.jmh.annotations.Warmup;
 @SuppressWarnings("NullAway.Init") // JMH calls start() before anything else
 public class ConversionBenchmark {
     private static final long MEMORY = 64 << 20;
+    private static final int VCPUS = 2;
 
     /** How shared memory is mapped for devices. */
     @Param({"cut", "page"})
@@ -73,7 +76,19 @@ public class ConversionBenchmark {
     private IommufdContext context;
     private long deviceId;
     private ConversionEngine engine;
-    private long next;
+    private final AtomicInteger vcpus = new AtomicInteger();
+
+    /** A vCPU: half of the memory is its own. */
+    @State(Scope.Thread)
+    public static class Vcpu {
+        private long start;
+        private long next;
+
+        @Setup(Level.Trial)
+        public void start(ConversionBenchmark vm) {
+            start = vm.vcpus.getAndIncrement() % VCPUS * (MEMORY / VCPUS);
+        }
+    }
 
     @Setup(Level.Trial)
     public void start() {
@@ -115,11 +130,19 @@ public class ConversionBenchmark {
     /** To private and back, each time somewhere else. */
     @Benchmark
     @OperationsPerInvocation(2)
-    public void convert() {
-        GpaRange range = GpaRange.of(next, bytes);
-        next = (next + bytes) % MEMORY;
+    public void convert(Vcpu vcpu) {
+        GpaRange range = GpaRange.of(vcpu.start + vcpu.next, bytes);
+        vcpu.next = (vcpu.next + bytes) % (MEMORY / VCPUS);
         check(engine.convert(new ConversionRequest(range, true)));
         check(engine.convert(new ConversionRequest(range, false)));
+    }
+
+    /** The same on two threads: other pages of the same block, in the same I/O address space. */
+    @Benchmark
+    @OperationsPerInvocation(2)
+    @Threads(VCPUS)
+    public void convertOnTwo(Vcpu vcpu) {
+        convert(vcpu);
     }
 
     private static void check(Outcome outcome) {

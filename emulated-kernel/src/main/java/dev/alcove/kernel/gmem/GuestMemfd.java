@@ -206,6 +206,13 @@ public final class GuestMemfd extends OpenFile {
     }
 
     private List<Binding> overlapping(long first, long count) {
+        Map.Entry<Long, Binding> last = bindings.lowerEntry(first + count);
+        if (last == null || last.getValue().end() <= first) {
+            return List.of();
+        }
+        if (last.getKey() <= first) {
+            return List.of(last.getValue());
+        }
         List<Binding> found = new ArrayList<>();
         for (Binding binding : bindings.headMap(first + count, false).descendingMap().values()) {
             if (binding.end() <= first) {

@@ -9,7 +9,7 @@ import dev.alcove.sys.SyscallException;
 /**
  * The memory attributes of a VM, and what was set so far: the kernel has no call that reads them back.
  *
- * <p>The monitor protects the set; it is not held over the ioctl. Ranges that overlap are the caller's to exclude.
+ * <p>Thread safe without a lock, as the set is. Ranges that overlap are the caller's to exclude.
  */
 final class KvmAttributes {
     private final Vm vm;
@@ -27,16 +27,14 @@ final class KvmAttributes {
      */
     void set(long gpa, long size, boolean toPrivate) {
         vm.setMemoryAttributes(gpa, size, toPrivate ? kvm.KVM_MEMORY_ATTRIBUTE_PRIVATE() : 0);
-        synchronized (this) {
-            if (toPrivate) {
-                privates.add(gpa, size);
-            } else {
-                privates.remove(gpa, size);
-            }
+        if (toPrivate) {
+            privates.add(gpa, size);
+        } else {
+            privates.remove(gpa, size);
         }
     }
 
-    synchronized RangeSet privates() {
+    RangeSet privates() {
         return privates.copy();
     }
 }

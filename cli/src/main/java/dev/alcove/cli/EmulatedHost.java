@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 package dev.alcove.cli;
 
+import dev.alcove.explore.EmulatedView;
 import dev.alcove.kernel.EmulatedKernel;
 import dev.alcove.kernel.EmulatedProcess;
 import dev.alcove.kernel.KernelProfile;

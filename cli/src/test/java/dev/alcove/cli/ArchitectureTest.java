@@ -29,6 +29,7 @@ class ArchitectureTest {
     private static final String KERNEL = "dev.alcove.kernel..";
     private static final String IMAGES = "dev.alcove.images..";
     private static final String CONTRACT = "dev.alcove.contract..";
+    private static final String EXPLORE = "dev.alcove.explore..";
     private static final String CLI = "dev.alcove.cli..";
 
     private static JavaClasses all = new ClassFileImporter().importPackages("dev.alcove.none");
@@ -61,16 +62,17 @@ class ArchitectureTest {
         mayUse(KERNEL, CPU, SYS, BINDINGS);
         mayUse(IMAGES);
         mayUse(CONTRACT, SYS, BINDINGS);
+        mayUse(EXPLORE, VMM, VFIO, MEMORY, KVM, IOMMUFD, DISCARD, KERNEL, SYS, BINDINGS);
     }
 
     @Test
-    void onlyTheCommandKnowsTheEmulatedKernel() {
+    void onlyTheCommandAndExploreKnowTheEmulatedKernel() {
         classes()
                 .that()
                 .resideInAPackage(KERNEL)
                 .should()
                 .onlyHaveDependentClassesThat()
-                .resideInAnyPackage(KERNEL, CLI, "dev.alcove.bench..")
+                .resideInAnyPackage(KERNEL, EXPLORE, CLI, "dev.alcove.bench..")
                 .check(all);
     }
 

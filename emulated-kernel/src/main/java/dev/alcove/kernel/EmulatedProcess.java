@@ -97,6 +97,11 @@ public final class EmulatedProcess implements Syscalls, AutoCloseable {
         return group.mm().mappings();
     }
 
+    /** Pages that count against its RLIMIT_MEMLOCK: locked (VmLck) or pinned (VmPin). */
+    public long chargedPages() {
+        return group.mm().locked().pages() + group.mm().pinnedPages();
+    }
+
     /** The process ends: its mappings go, then its descriptors in ascending order, as in the kernel's do_exit. */
     @Override
     public void close() {

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-package dev.alcove.cli;
+package dev.alcove.explore;
 
 import dev.alcove.discard.GpaRange;
 import dev.alcove.discard.RangeSet;
@@ -16,10 +16,11 @@ import java.util.List;
 import java.util.Locale;
 
 /** What the emulated kernel itself knows of the VM's memory, for the invariant checker. */
-final class EmulatedView implements KernelView {
+public final class EmulatedView implements KernelView {
     private final EmulatedKernel kernel;
 
-    EmulatedView(EmulatedKernel kernel) {
+    /** @param kernel with one machine in it */
+    public EmulatedView(EmulatedKernel kernel) {
         this.kernel = kernel;
     }
 

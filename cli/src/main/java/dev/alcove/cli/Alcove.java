@@ -36,6 +36,7 @@ import picocli.CommandLine.Command;
             DoctorCommand.class,
             ImagesCommand.class,
             FuzzCommand.class,
+            ExploreCommand.class,
             ExecCommand.class,
             AutoComplete.GenerateCompletion.class,
             CommandLine.HelpCommand.class

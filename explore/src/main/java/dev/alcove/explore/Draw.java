@@ -20,11 +20,15 @@ final class Draw {
 
     private final SplittableRandom random;
     private final Layout layout;
+    /** Half of what concerns everybody goes here, so that threads meet. */
+    private final int[] hotRun;
+
     private int numbers;
 
     private Draw(long seed, int cpus) {
         random = new SplittableRandom(seed ^ PROGRAMS);
         layout = new Layout(cpus);
+        hotRun = random(layout.commonRuns());
     }
 
     /**
@@ -122,7 +126,7 @@ final class Draw {
     }
 
     private Op convertCommon() {
-        int[] run = random(layout.commonRuns());
+        int[] run = commonRun();
         int pages = 1 + random.nextInt(run[1]);
         return new Op.Convert(next(), run[0] + random.nextInt(run[1] - pages + 1), pages, random.nextBoolean());
     }
@@ -133,8 +137,12 @@ final class Draw {
         return new Op.Dma(next(), random.nextInt(devices), page, write);
     }
 
+    private int[] commonRun() {
+        return random.nextBoolean() ? hotRun : random(layout.commonRuns());
+    }
+
     private int common() {
-        int[] run = random(layout.commonRuns());
+        int[] run = commonRun();
         return run[0] + random.nextInt(run[1]);
     }
 

@@ -52,7 +52,7 @@ final class Shrinking {
             shrinking.dropOps();
             shrinking.dropSwitches();
         } while (shrinking.size() < before && shrinking.runs < MOST_RUNS);
-        shrinking.keeps(shrinking.best.withPrivateAtStart(0));
+        shrinking.dropPrivatePages();
         return new Shrunk(shrinking.best, shrinking.runs);
     }
 
@@ -108,6 +108,17 @@ final class Shrinking {
         minimise(all, rest -> with(best, rest));
     }
 
+    private void dropPrivatePages() {
+        List<Integer> pages = new ArrayList<>();
+        for (int page = 0; page < best.layout().pages(); page++) {
+            if ((best.privateAtStart() >>> page & 1) != 0) {
+                pages.add(page);
+            }
+        }
+        minimise(pages, rest -> best.withPrivateAtStart(
+                rest.stream().mapToLong(page -> 1L << page).sum()));
+    }
+
     private void dropSwitches() {
         minimise(switches(best), rest -> best.withSwitches(rest));
     }
@@ -134,7 +145,7 @@ final class Shrinking {
     /** Leaves out ever smaller pieces of a list. */
     private <T> void minimise(List<? extends T> list, Function<List<T>, Storm> candidate) {
         List<T> kept = new ArrayList<>(list);
-        for (int piece = Math.max(1, kept.size() / 2); piece >= 1 && !kept.isEmpty(); piece /= 2) {
+        for (int piece = Math.max(1, kept.size()); piece >= 1 && !kept.isEmpty(); piece /= 2) {
             for (int at = 0; at < kept.size(); ) {
                 List<T> rest = new ArrayList<>(kept.subList(0, at));
                 rest.addAll(kept.subList(Math.min(kept.size(), at + piece), kept.size()));

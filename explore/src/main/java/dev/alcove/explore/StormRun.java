@@ -80,12 +80,15 @@ final class StormRun implements GuestSteps {
             CompletableFuture<VmOutcome> outcome = new CompletableFuture<>();
             outcomes.add(outcome);
             ports.add(GuestCode.FIRST_PORT + vcpu.id() * GuestCode.PORTS, GuestCode.PORTS, new Results(vcpu.id(), strand));
-            new VcpuThread(vcpu, handler, outcome, scheduler.threads(strand));
+            if (storm.vcpus().get(vcpu.id()).ops().isEmpty()) {
+                outcome.complete(new VmOutcome.GuestSuccess());
+                scheduler.leaveOut(strand);
+            } else {
+                new VcpuThread(vcpu, handler, outcome, scheduler.threads(strand));
+            }
         }
-        Strand device = scheduler.strand(storm.device().name());
-        scheduler.threads(device).newThread(() -> storm.device().ops().forEach(op -> perform(device, op)));
-        Strand plug = scheduler.strand(storm.plug().name());
-        scheduler.threads(plug).newThread(() -> storm.plug().ops().forEach(op -> perform(plug, op)));
+        add(storm.device());
+        add(storm.plug());
         machine.failure().arm();
         Violation violation;
         try {
@@ -96,6 +99,15 @@ final class StormRun implements GuestSteps {
         }
         machine.failure().disarm();
         return violation != null ? violation : judge();
+    }
+
+    private void add(Program program) {
+        Strand strand = scheduler.strand(program.name());
+        if (program.ops().isEmpty()) {
+            scheduler.leaveOut(strand);
+        } else {
+            scheduler.threads(strand).newThread(() -> program.ops().forEach(op -> perform(strand, op)));
+        }
     }
 
     private @Nullable Violation judge() {
@@ -201,20 +213,27 @@ final class StormRun implements GuestSteps {
         switch (op) {
             case Op.Dma dma -> transfer(dma);
             case Op.Plug(int _, int number) -> mayBeRefused(() -> machine.plug(number, gate::alone));
-            case Op.Unplug(int _, int number) -> mayBeRefused(() -> machine.ports().get(number).unplug());
+            case Op.Unplug(int _, int number) -> {
+                if (!mayBeRefused(() -> machine.ports().get(number).unplug())) {
+                    // A mapper that could not unmap goes on following the memory, and refuses all that it is told.
+                    conversions.expectRefusals();
+                }
+            }
             case Op.Convert _, Op.Touch _, Op.Store _, Op.Load _ ->
                 throw new IllegalStateException("not of this thread: " + op);
         }
     }
 
-    private void mayBeRefused(Runnable action) {
+    private boolean mayBeRefused(Runnable action) {
         try {
             action.run();
+            return true;
         } catch (AlcoveException refused) {
             scheduler.note(() -> "is refused: " + refused.getMessage());
             if (storm.fault() == null) {
                 scheduler.fail(new Violation("a device is refused", String.valueOf(refused.getMessage())));
             }
+            return false;
         }
     }
 

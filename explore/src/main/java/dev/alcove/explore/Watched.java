@@ -34,6 +34,12 @@ final class Watched implements Conversions {
         this.answers = new long[strands];
     }
 
+    /** From now on conversions may be refused, and given up. */
+    void expectRefusals() {
+        given = true;
+        ledger.expectRefusals();
+    }
+
     long lastAnswer(Strand strand) {
         return answers[strand.index()];
     }
@@ -56,7 +62,7 @@ final class Watched implements Conversions {
             if (!failing) {
                 scheduler.fail(new Violation("the engine gives the machine up", unsafe.reason()));
             }
-            given = true;
+            expectRefusals();
         }
         return outcome;
     }

@@ -63,6 +63,11 @@ public final class Scheduler {
         return strand;
     }
 
+    /** Leaves a strand out that has nothing to do; it needs no thread. */
+    public void leaveOut(Strand strand) {
+        strand.end();
+    }
+
     /** Makes the thread of a strand; nothing happens before {@link #run}, whoever starts it. */
     public ThreadFactory threads(Strand strand) {
         return body -> {
@@ -78,7 +83,7 @@ public final class Scheduler {
      * @return the violation, or null
      */
     public @Nullable Violation run() throws InterruptedException {
-        if (!strands.isEmpty()) {
+        if (strands.stream().anyMatch(strand -> !strand.done())) {
             strands.forEach(Strand::start);
             Objects.requireNonNull(choose(strands.getFirst())).pass();
             if (!over.await(STUCK_SECONDS, TimeUnit.SECONDS)) {
@@ -116,7 +121,7 @@ public final class Scheduler {
             me.await();
             goOn();
         }
-        print = print * 31 + me.index();
+        taken(me);
         log(me, what);
     }
 
@@ -130,6 +135,7 @@ public final class Scheduler {
             return;
         }
         arrive(me);
+        taken(me);
         log(me, () -> "waits for " + what);
         me.waitFor(condition, what);
         Strand next = choose(me);
@@ -143,7 +149,7 @@ public final class Scheduler {
             goOn();
         }
         me.waitsNoMore();
-        print = print * 31 + me.index();
+        taken(me);
         log(me, () -> "goes on: has " + what);
     }
 
@@ -151,11 +157,13 @@ public final class Scheduler {
     public void note(Supplier<String> what) {
         Strand me = logging ? current() : null;
         if (me != null && !stopping) {
+            StringBuilder line = me.line;
             log(me, what);
+            me.line = line;
         }
     }
 
-    /** Adds to the last line of the calling strand how what it tells of ended. */
+    /** Adds to the line of the calling strand's last step how it ended. */
     public void answer(Supplier<String> what) {
         Strand me = logging ? current() : null;
         StringBuilder line = me == null ? null : me.line;
@@ -240,7 +248,6 @@ public final class Scheduler {
 
     private void arrive(Strand me) {
         goOn();
-        steps++;
         me.stepped();
         look();
         goOn();
@@ -248,6 +255,11 @@ public final class Scheduler {
             violate(new Violation("livelock", "no end after " + limit + " steps: " + waits()));
             throw new Stopped();
         }
+    }
+
+    private void taken(Strand me) {
+        steps++;
+        print = print * 31 + me.index();
     }
 
     private void look() {

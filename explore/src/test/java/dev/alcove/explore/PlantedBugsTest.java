@@ -1,0 +1,112 @@
+// SPDX-License-Identifier: Apache-2.0
+package dev.alcove.explore;
+
+import dev.alcove.bindings.iommufd.iommufd;
+import dev.alcove.bindings.vfio.vfio;
+import dev.alcove.kernel.EmulatedKernel;
+import dev.alcove.kernel.KernelProfile;
+import dev.alcove.kvm.Vm;
+import dev.alcove.memory.GuestMemory;
+import dev.alcove.sys.Syscalls;
+import dev.alcove.vmm.conversion.BrokenEngines;
+import dev.alcove.vmm.conversion.ConversionEngine;
+import dev.alcove.vmm.conversion.Waiting;
+import java.lang.reflect.InvocationTargetException;
+import java.lang.reflect.Proxy;
+import java.util.Optional;
+import java.util.Set;
+import org.junit.jupiter.api.Test;
+
+import static org.junit.jupiter.api.Assertions.assertTrue;
+import static org.junit.jupiter.api.Assertions.fail;
+
+/** Five bugs that VMMs and kernels have had, each put into a machine that is well otherwise: all are found. */
+class PlantedBugsTest {
+    private static final int MOST_SEEDS = 300;
+    private static final int LONGEST = 60;
+
+    private static final Set<Integer> UNMAPS = Set.of(iommufd.IOMMU_IOAS_UNMAP(), vfio.VFIO_IOMMU_UNMAP_DMA());
+
+    /** An engine with a bug. */
+    @FunctionalInterface
+    private interface Maker {
+        ConversionEngine make(Vm vm, GuestMemory memory, Waiting waiting);
+    }
+
+    private static Parts engine(Maker maker) {
+        return new Parts() {
+            @Override
+            public ConversionEngine engine(Vm vm, GuestMemory memory, Waiting waiting) {
+                return maker.make(vm, memory, waiting);
+            }
+        };
+    }
+
+    private static void assertFound(String bug, Parts parts, boolean failing) {
+        Explorer explorer = new Explorer(KernelProfile.linux7_2(), 0, failing, parts);
+        for (long seed = 1; seed <= MOST_SEEDS; seed++) {
+            Optional<Finding> found = explorer.explore(seed);
+            if (found.isPresent()) {
+                Finding finding = found.get();
+                String text = String.join(System.lineSeparator(), finding.text());
+                System.out.println(bug + ": found with seed " + seed + System.lineSeparator() + text);
+                assertTrue(finding.operations() <= 3, text);
+                assertTrue(finding.interleaving().size() <= LONGEST, text);
+                return;
+            }
+        }
+        fail(bug + " is not found with " + MOST_SEEDS + " seeds");
+    }
+
+    @Test
+    void stateChangesBeforeTheListenerHasRefused() {
+        assertFound("state first", engine(BrokenEngines::stateFirst), true);
+    }
+
+    @Test
+    void mapBeforeConvert() {
+        assertFound("map before convert", engine(BrokenEngines::mapFirst), false);
+    }
+
+    @Test
+    void errorOfAnUnmapIgnored() {
+        Parts ignoring = new Parts() {
+            @Override
+            public Syscalls syscalls(Syscalls stepped) {
+                return ignoringUnmaps(stepped);
+            }
+        };
+        assertFound("unmap error ignored", ignoring, true);
+    }
+
+    private static Syscalls ignoringUnmaps(Syscalls target) {
+        return (Syscalls) Proxy.newProxyInstance(
+                Syscalls.class.getClassLoader(), new Class<?>[] {Syscalls.class}, (proxy, method, arguments) -> {
+                    Object answer;
+                    try {
+                        answer = method.invoke(target, arguments);
+                    } catch (InvocationTargetException e) {
+                        throw e.getCause();
+                    }
+                    boolean unmap = method.getName().equals("ioctl") && UNMAPS.contains(arguments[1]);
+                    return unmap ? (Object) 0 : answer;
+                });
+    }
+
+    @Test
+    void twoVcpusWithoutALock() {
+        assertFound(
+                "no lock", engine((vm, memory, waiting) -> new ConversionEngine(vm, memory, condition -> {})), false);
+    }
+
+    @Test
+    void staleEntriesOfTheIotlb() {
+        Parts unflushed = new Parts() {
+            @Override
+            public void prepare(EmulatedKernel kernel) {
+                kernel.iommu().setInvalidating(false);
+            }
+        };
+        assertFound("unmap without a flush", unflushed, false);
+    }
+}

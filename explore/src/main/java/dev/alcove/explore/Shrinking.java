@@ -8,6 +8,7 @@ import java.util.HashSet;
 import java.util.List;
 import java.util.Set;
 import java.util.function.Function;
+import java.util.function.Predicate;
 
 /**
  * Makes a case smaller as long as it shows a violation of the same kind: fewer threads, fewer operations, fewer
@@ -15,6 +16,7 @@ import java.util.function.Function;
  */
 final class Shrinking {
     private static final int MOST_RUNS = 1500;
+    private static final int OTHER_SCHEDULES = 4;
 
     private final Function<Storm, Ending> runner;
     private final String kind;
@@ -80,6 +82,15 @@ final class Shrinking {
         return same;
     }
 
+    /** As {@link #keeps}; what is left may need another schedule. */
+    private boolean keepsSomehow(Storm candidate) {
+        boolean same = keeps(candidate);
+        for (int other = 1; other <= OTHER_SCHEDULES && !same; other++) {
+            same = keeps(candidate.withSchedule(runs));
+        }
+        return same;
+    }
+
     private void dropPrograms() {
         for (int program = 0; program < best.vcpus().size() + 2; program++) {
             int dropped = program;
@@ -90,7 +101,7 @@ final class Shrinking {
                 }
             }
             if (rest.size() < best.ops()) {
-                keeps(with(best, rest));
+                keepsSomehow(with(best, rest));
             }
         }
     }
@@ -105,7 +116,7 @@ final class Shrinking {
         for (int program = 0; program < best.vcpus().size() + 2; program++) {
             all.addAll(program(best, program).ops());
         }
-        minimise(all, rest -> with(best, rest));
+        minimise(all, rest -> keepsSomehow(with(best, rest)));
     }
 
     private void dropPrivatePages() {
@@ -115,12 +126,12 @@ final class Shrinking {
                 pages.add(page);
             }
         }
-        minimise(pages, rest -> best.withPrivateAtStart(
-                rest.stream().mapToLong(page -> 1L << page).sum()));
+        minimise(pages, rest -> keeps(best.withPrivateAtStart(
+                rest.stream().mapToLong(page -> 1L << page).sum())));
     }
 
     private void dropSwitches() {
-        minimise(switches(best), rest -> best.withSwitches(rest));
+        minimise(switches(best), rest -> keeps(best.withSwitches(rest)));
     }
 
     private static Storm with(Storm storm, List<Op> kept) {
@@ -143,13 +154,13 @@ final class Shrinking {
     }
 
     /** Leaves out ever smaller pieces of a list. */
-    private <T> void minimise(List<? extends T> list, Function<List<T>, Storm> candidate) {
+    private static <T> void minimise(List<? extends T> list, Predicate<List<T>> keeps) {
         List<T> kept = new ArrayList<>(list);
         for (int piece = Math.max(1, kept.size()); piece >= 1 && !kept.isEmpty(); piece /= 2) {
             for (int at = 0; at < kept.size(); ) {
                 List<T> rest = new ArrayList<>(kept.subList(0, at));
                 rest.addAll(kept.subList(Math.min(kept.size(), at + piece), kept.size()));
-                if (keeps(candidate.apply(rest))) {
+                if (keeps.test(rest)) {
                     kept = rest;
                 } else {
                     at += piece;

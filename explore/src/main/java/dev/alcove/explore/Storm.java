@@ -73,6 +73,13 @@ record Storm(
         return new Storm(seed, layout, strategy, privateAtStart, vcpus, device, plug, fault, List.copyOf(schedule));
     }
 
+    /** The same with another schedule, a random walk with frequent switches. */
+    Storm withSchedule(int number) {
+        // An odd seed whose half is a multiple of three, see chooser().
+        long other = 6L * number + 1;
+        return new Storm(other, layout, strategy, privateAtStart, vcpus, device, plug, fault, null);
+    }
+
     Storm withPrograms(List<Program> fewerVcpus, Program fewerDma, Program fewerPlugs) {
         return new Storm(
                 seed, layout, strategy, privateAtStart, fewerVcpus, fewerDma, fewerPlugs, fault, switches);

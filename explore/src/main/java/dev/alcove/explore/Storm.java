@@ -65,7 +65,7 @@ record Storm(
         }
         long kind = seed >>> 1;
         return (seed & 1) != 0
-                ? new RandomWalk(seed, 2 << (int) (kind % 3) * 2)
+                ? new RandomWalk(seed, 2 << ((int) (kind % 3) * 2))
                 : new PriorityWalk(seed, vcpus.size() + 2, 1 + (int) (kind % 5), ops() * STEPS_PER_OP);
     }
 

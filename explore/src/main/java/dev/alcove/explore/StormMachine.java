@@ -191,7 +191,7 @@ final class StormMachine implements AutoCloseable {
     /** Checks everything while nobody runs; the answer is what is wrong. */
     List<String> check() {
         List<VfioDmaMapper> mappers =
-                ports.stream().map(Port::mapper).filter(Objects::nonNull).map(mapper -> (VfioDmaMapper) mapper).toList();
+                ports.stream().map(Port::mapper).filter(Objects::nonNull).toList();
         return new InvariantChecker(memory, engine, mappers, new EmulatedView(kernel)).check();
     }
 

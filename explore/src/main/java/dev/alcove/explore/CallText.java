@@ -89,6 +89,6 @@ final class CallText {
     /** What a call came to: 0, a number, or the errno. */
     String answer(@Nullable Object answer) {
         long value = answer instanceof Number number ? number.longValue() : 0;
-        return Linux.isError(value) ? "-" + Errno.name((int) -value) : address(value);
+        return Linux.isError(value) ? "-" + Errno.name(-value) : address(value);
     }
 }

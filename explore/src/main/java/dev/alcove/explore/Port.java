@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 package dev.alcove.explore;
 
+import dev.alcove.discard.Iova;
+import dev.alcove.discard.Outcome;
 import dev.alcove.iommufd.Ioas;
 import dev.alcove.iommufd.IommuFd;
 import dev.alcove.kernel.EmulatedKernel;
@@ -8,8 +10,6 @@ import dev.alcove.kernel.iommu.IommuDevice;
 import dev.alcove.kernel.iommufd.IommufdContext;
 import dev.alcove.memory.GuestMemory;
 import dev.alcove.memory.RamBlock;
-import dev.alcove.discard.Iova;
-import dev.alcove.discard.Outcome;
 import dev.alcove.sys.AlcoveException;
 import dev.alcove.sys.InvariantException;
 import dev.alcove.sys.Syscalls;

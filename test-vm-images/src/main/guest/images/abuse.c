@@ -131,8 +131,11 @@ static void fragment(void)
         if (result && !refused)
             wrong("every other page", REGION + page * PAGE_SIZE, 1, 0, result);
     }
-    if (refused && page > 8)
-        convert(REGION + PAGE_SIZE, 1, true);
+    if (refused && page > 2) {
+        /* Who gives something back can have as much again. */
+        convert(REGION, 1, false);
+        convert(REGION, 1, true);
+    }
     convert(REGION, pages, false);
     for (page = 0; page < pages; page += 64)
         if (*(volatile uint64_t *)(REGION + page * PAGE_SIZE))

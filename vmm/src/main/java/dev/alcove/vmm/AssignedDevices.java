@@ -1,9 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 package dev.alcove.vmm;
 
+import dev.alcove.discard.DiscardRules;
+import dev.alcove.discard.DiscardRules.Rule;
+import dev.alcove.discard.Outcome;
 import dev.alcove.memory.GuestMemory;
 import dev.alcove.sys.BadInputException;
 import dev.alcove.sys.Errno;
+import dev.alcove.sys.MissingFeatureException;
 import dev.alcove.sys.SyscallException;
 import dev.alcove.sys.Syscalls;
 import dev.alcove.vfio.MapCounters;
@@ -36,6 +40,7 @@ final class AssignedDevices implements InvariantChecker.Mappers, AutoCloseable {
     private final GuestMemory memory;
     private final Board board;
     private final PciHost pci;
+    private final DiscardRules discards;
     private final List<DeviceSpace> spaces = new ArrayList<>();
     private final Map<PciAddress, Assigned> devices = new LinkedHashMap<>();
     /** What address spaces have cost that are gone. */
@@ -47,12 +52,18 @@ final class AssignedDevices implements InvariantChecker.Mappers, AutoCloseable {
     private record Assigned(DeviceSpace space, VfioDevice device, PassthroughDevice function) {}
 
     AssignedDevices(
-            Syscalls syscalls, MachineConfig.IommuMap how, GuestMemory memory, Board board, PciHost pci) {
+            Syscalls syscalls,
+            MachineConfig.IommuMap how,
+            GuestMemory memory,
+            Board board,
+            PciHost pci,
+            DiscardRules discards) {
         this.syscalls = syscalls;
         this.how = how;
         this.memory = memory;
         this.board = board;
         this.pci = pci;
+        this.discards = discards;
     }
 
     /**
@@ -64,7 +75,9 @@ final class AssignedDevices implements InvariantChecker.Mappers, AutoCloseable {
         if (devices.containsKey(address)) {
             throw new BadInputException("the guest has device " + address + " already");
         }
+        follow(address);
         CloseStack undo = new CloseStack();
+        undo.add(() -> unfollow(address));
         try {
             DeviceSpace[] joined = new DeviceSpace[1];
             VfioDevice device = join(address, joined);
@@ -81,6 +94,17 @@ final class AssignedDevices implements InvariantChecker.Mappers, AutoCloseable {
             }
             throw e;
         }
+    }
+
+    /** All strategies follow the discard managers: memory may go, but not without telling. */
+    private void follow(PciAddress address) {
+        if (discards.hold(Rule.UNCOORDINATED_DISABLE, "device " + address) instanceof Outcome.Refused refused) {
+            throw new MissingFeatureException(refused.reason());
+        }
+    }
+
+    private void unfollow(PciAddress address) {
+        discards.release(Rule.UNCOORDINATED_DISABLE, "device " + address);
     }
 
     private VfioDevice join(PciAddress address, DeviceSpace[] joined) {
@@ -127,6 +151,7 @@ final class AssignedDevices implements InvariantChecker.Mappers, AutoCloseable {
         }
         pci.remove(assigned.function());
         try (CloseStack parts = new CloseStack()) {
+            parts.add(() -> unfollow(address));
             parts.add(() -> leave(assigned.space(), assigned.device()));
             parts.add(assigned.function());
         }

@@ -2,6 +2,8 @@
 package dev.alcove.vmm;
 
 import dev.alcove.bindings.kvm.kvm;
+import dev.alcove.discard.DiscardRules;
+import dev.alcove.discard.DiscardRules.Rule;
 import dev.alcove.discard.GpaRange;
 import dev.alcove.discard.Outcome;
 import dev.alcove.discard.PopulatedRanges;
@@ -104,7 +106,12 @@ public final class Machine implements AutoCloseable {
         ports.add(Serial16550.COM1, Serial16550.PORTS, new Serial16550(config.console()));
         ports.add(DebugExit.PORT, DebugExit.PORTS, new DebugExit(this::guestExit));
         ports.add(PciHost.PORT, PciHost.PORTS, pci);
-        this.devices = resources.add(new AssignedDevices(syscalls, config.iommuMap(), memory, board(layout), pci));
+        DiscardRules discards = new DiscardRules();
+        if (confidential && discards.hold(Rule.COORDINATED_REQUIRE, "private memory") instanceof Outcome.Refused no) {
+            throw new MissingFeatureException(no.reason());
+        }
+        this.devices = resources.add(
+                new AssignedDevices(syscalls, config.iommuMap(), memory, board(layout), pci, discards));
         config.devices().forEach(devices::add);
         this.checker = new InvariantChecker(
                 memory, engine, devices, config.kernelView().orElse(null));

@@ -56,8 +56,10 @@ public final class RangeSet {
             }
             start = at.start(run);
         }
-        at = leaf(tree, end);
-        run = at.floor(end);
+        if (run + 1 >= at.width() || at.start(run + 1) <= end) {
+            at = leaf(tree, end);
+            run = at.floor(end);
+        }
         if (run >= 0) {
             end = Math.max(end, at.end(run));
         }
@@ -84,8 +86,10 @@ public final class RangeSet {
         long rest = at.end(run);
         long from = offset;
         boolean left = false;
-        at = leaf(tree, offset);
-        run = at.floor(offset);
+        if (at.start(run) > offset) {
+            at = leaf(tree, offset);
+            run = at.floor(offset);
+        }
         if (run >= 0 && at.start(run) < offset && at.end(run) > offset) {
             from = at.start(run);
             left = true;

@@ -80,6 +80,44 @@ class ConcurrentChangesTest {
         join(readers);
     }
 
+    /** The same with the one interleaving that matters: both sources change after one was read and before the other. */
+    @Test
+    void aReaderLooksAgainWhenSomethingHasChanged() {
+        RamDiscardManager manager = new RamDiscardManager(SIZE);
+        PopulatedRanges one = new PopulatedRanges(SIZE, PAGE, false);
+        PopulatedRanges two = new PopulatedRanges(SIZE, PAGE, false);
+        one.populate(0, PAGE);
+        two.populate(0, PAGE);
+        Runnable[] meanwhile = {() -> {}};
+        RamDiscardSource watched = new RamDiscardSource() {
+            @Override
+            public long granularity() {
+                return PAGE;
+            }
+
+            @Override
+            public RangeSet snapshot() {
+                RangeSet now = one.snapshot();
+                Runnable once = meanwhile[0];
+                meanwhile[0] = () -> {};
+                once.run();
+                return now;
+            }
+        };
+        assertTrue(manager.addSource(watched).isDone());
+        assertTrue(manager.addSource(two).isDone());
+        meanwhile[0] = () -> {
+            one.populate(PAGE, PAGE);
+            two.populate(PAGE, PAGE);
+            one.discard(0, PAGE);
+            two.discard(0, PAGE);
+        };
+        List<RamSection> runs = new ArrayList<>();
+        manager.replayPopulated(0, SIZE, (offset, size) -> runs.add(new RamSection(offset, size)));
+        assertEquals(List.of(new RamSection(PAGE, PAGE)), runs);
+        assertTrue(manager.isPopulated(PAGE, PAGE));
+    }
+
     /** Counts how often a page is in use: always 0 or 1. */
     private static final class CountingListener implements RamDiscardListener {
         final AtomicIntegerArray used = new AtomicIntegerArray(PAGES);

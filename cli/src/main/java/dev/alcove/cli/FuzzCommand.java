@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 package dev.alcove.cli;
 
+import dev.alcove.contract.fuzz.Digest;
+import dev.alcove.contract.fuzz.DigestFile;
 import dev.alcove.contract.fuzz.Fuzzing;
 import dev.alcove.contract.fuzz.Header;
 import dev.alcove.contract.fuzz.Op;
@@ -77,6 +79,13 @@ final class FuzzCommand implements Callable<Integer> {
                     + " surfaces, with a file SURFACE-SEED.jsonl for each.")
     private String record = "-";
 
+    @Option(
+            names = "--digests",
+            paramLabel = "FILE",
+            description = "Instead of recordings, write only hashes of them: a line for each sequence, to be compared"
+                    + " with --compare. Where they differ, --record and --compare tell why.")
+    private @Nullable Path digests;
+
     @Option(names = "--replay", paramLabel = "FILE", description = "Perform the ops of a recording, not random ones.")
     private @Nullable Path replay;
 
@@ -124,6 +133,10 @@ final class FuzzCommand implements Callable<Integer> {
         if (failNth) {
             return failNth(surfaces);
         }
+        if (digests != null) {
+            digest(surfaces, digests);
+            return 0;
+        }
         boolean several = surfaces.size() > 1 || !seeds.isOne();
         List<String> leaks = new ArrayList<>();
         for (Surface each : surfaces) {
@@ -136,6 +149,23 @@ final class FuzzCommand implements Callable<Integer> {
         }
         FuzzKernel.check(leaks);
         return 0;
+    }
+
+    private void digest(List<Surface> surfaces, Path file) throws IOException {
+        String release = kernel.release();
+        List<String> leaks = new ArrayList<>();
+        try (DigestFile out = new DigestFile(Files.newOutputStream(file))) {
+            for (long seed : seeds.seeds().toArray()) {
+                for (Surface each : surfaces) {
+                    Digest.Builder digest = new Digest.Builder(new Header(each.name(), seed, ops, kernel.name(), release));
+                    for (String leak : kernel.perform(each, Fuzzing.sequence(each, seed, ops), digest::add)) {
+                        leaks.add(each.name() + " seed " + seed + ": " + leak);
+                    }
+                    out.write(digest.build());
+                }
+            }
+        }
+        FuzzKernel.check(leaks);
     }
 
     /** Stops at the first violation. */

@@ -4,6 +4,8 @@ package dev.alcove.cli;
 import dev.alcove.contract.fuzz.Answer;
 import dev.alcove.contract.fuzz.Description;
 import dev.alcove.contract.fuzz.Difference;
+import dev.alcove.contract.fuzz.Digest;
+import dev.alcove.contract.fuzz.DigestFile;
 import dev.alcove.contract.fuzz.Header;
 import dev.alcove.contract.fuzz.Op;
 import dev.alcove.contract.fuzz.Performer;
@@ -20,6 +22,7 @@ import java.io.PrintWriter;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.Arrays;
+import java.util.HashMap;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
@@ -65,7 +68,7 @@ final class FuzzComparison {
      */
     boolean compare(Path left, Path right) throws IOException {
         if (!Files.isDirectory(left) || !Files.isDirectory(right)) {
-            return compareFiles(left, right);
+            return DigestFile.is(left) ? compareDigests(left, right) : compareFiles(left, right);
         }
         NavigableSet<String> names = names(left);
         NavigableSet<String> others = names(right);
@@ -88,6 +91,40 @@ final class FuzzComparison {
         return same;
     }
 
+    private boolean compareDigests(Path leftFile, Path rightFile) {
+        Map<List<Object>, Digest> others = new HashMap<>();
+        DigestFile.read(rightFile).forEach(digest -> others.put(sequence(digest.header()), digest));
+        boolean same = true;
+        for (Digest left : DigestFile.read(leftFile)) {
+            Header header = left.header();
+            Digest right = others.get(sequence(header));
+            if (right == null) {
+                throw new BadInputException("'" + rightFile + "' has no digest of " + header.describe());
+            }
+            boolean differs = count(header, left.difference(right) >= 0);
+            if (differs) {
+                out.println("surface " + header.surface() + ", seed " + header.seed() + ": first difference at op "
+                        + left.difference(right) + " to " + (left.difference(right) + Digest.BLOCK - 1) + " of " + header.ops());
+            }
+            same &= !differs;
+        }
+        table();
+        return same;
+    }
+
+    private static List<Object> sequence(Header header) {
+        return List.of(header.surface(), header.seed(), header.ops());
+    }
+
+    /** Counts a sequence in the table. Returns {@code differs}. */
+    private boolean count(Header header, boolean differs) {
+        Row row = rows.computeIfAbsent(header.surface(), _ -> new Row());
+        row.seeds++;
+        row.ops += header.ops();
+        row.differences += differs ? 1 : 0;
+        return differs;
+    }
+
     private static NavigableSet<String> names(Path folder) throws IOException {
         try (Stream<Path> files = Files.list(folder)) {
             NavigableSet<String> names = new TreeSet<>();
@@ -102,12 +139,8 @@ final class FuzzComparison {
         Recording left = RecordingReader.read(leftFile);
         Recording right = RecordingReader.read(rightFile);
         Optional<Difference> difference = Difference.between(left, right);
-        Row row = rows.computeIfAbsent(left.header().surface(), _ -> new Row());
-        row.seeds++;
-        row.ops += left.header().ops();
-        if (difference.isPresent()) {
-            row.differences++;
-            show(left.header(), right.header(), difference.get());
+        if (count(left.header(), difference.isPresent())) {
+            show(left.header(), right.header(), difference.orElseThrow());
         }
         return difference.isEmpty();
     }
@@ -163,7 +196,7 @@ final class FuzzComparison {
         try (OutputStream stream = Files.newOutputStream(file);
                 RecordingWriter writer = new RecordingWriter(stream, header)) {
             for (Op op : ops) {
-                writer.write(op, new Answer(Map.of()));
+                writer.write(op, Answer.of(Map.of()));
             }
             writer.end();
         }

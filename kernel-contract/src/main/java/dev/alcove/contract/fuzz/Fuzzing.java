@@ -6,7 +6,6 @@ import java.util.ArrayList;
 import java.util.List;
 import java.util.SplittableRandom;
 import java.util.function.Supplier;
-import java.util.stream.Stream;
 
 /** Generates and performs sequences. */
 public final class Fuzzing {
@@ -15,7 +14,11 @@ public final class Fuzzing {
     /** The sequence of a seed. */
     public static List<Op> sequence(Surface surface, long seed, long ops) {
         Supplier<Op> generator = surface.generator(new SplittableRandom(seed));
-        return Stream.generate(generator).limit(ops).toList();
+        List<Op> sequence = new ArrayList<>();
+        while (sequence.size() < ops) {
+            sequence.add(generator.get());
+        }
+        return List.copyOf(sequence);
     }
 
     /** Takes an answer. */

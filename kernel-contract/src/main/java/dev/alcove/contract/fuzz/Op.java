@@ -2,7 +2,6 @@
 package dev.alcove.contract.fuzz;
 
 import java.util.List;
-import java.util.stream.LongStream;
 
 /**
  * One call, or a small fixed group of calls. The operands are symbols: indexes of files, slots and pages, sizes,
@@ -16,7 +15,11 @@ public record Op(String name, List<Long> operands) {
     }
 
     public static Op of(String name, long... operands) {
-        return new Op(name, LongStream.of(operands).boxed().toList());
+        Long[] boxed = new Long[operands.length];
+        for (int i = 0; i < operands.length; i++) {
+            boxed[i] = operands[i];
+        }
+        return new Op(name, List.of(boxed));
     }
 
     /** An operand; 0 where a hand-written recording has too few. */

@@ -127,7 +127,7 @@ public final class RecordingReader {
             values.put(value, number());
         }
         expect(json.nextToken(), JsonToken.END_OBJECT);
-        return new Recording.Step(new Op(op, operands), new Answer(values));
+        return new Recording.Step(new Op(op, operands), Answer.of(values));
     }
 
     private void end(Header header, int steps) throws IOException {

@@ -6,7 +6,6 @@ import com.fasterxml.jackson.core.JsonGenerator;
 import com.fasterxml.jackson.core.util.MinimalPrettyPrinter;
 import java.io.IOException;
 import java.io.OutputStream;
-import java.util.Map;
 
 /** Writes a recording as JSON lines, while it is made. */
 public final class RecordingWriter implements AutoCloseable {
@@ -41,8 +40,8 @@ public final class RecordingWriter implements AutoCloseable {
         }
         json.writeEndArray();
         json.writeObjectFieldStart("values");
-        for (Map.Entry<String, Long> value : answer.values().entrySet()) {
-            json.writeNumberField(value.getKey(), value.getValue());
+        for (int i = 0; i < answer.size(); i++) {
+            json.writeNumberField(answer.name(i), answer.value(i));
         }
         json.writeEndObject();
         json.writeEndObject();

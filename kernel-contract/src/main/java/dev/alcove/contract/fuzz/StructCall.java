@@ -10,9 +10,11 @@ import java.util.stream.IntStream;
  *
  * @param name of the op
  * @param size bytes of the struct as a current kernel knows it
+ * @param inputs the fields that an op has operands for
+ * @param buffered whether a field is a {@link Kind#BUFFER}
  * @param words of 64 bits in the scratch buffer, each an operand behind those of the fields
  */
-record StructCall(String name, int request, int size, List<Field> fields, int words) {
+record StructCall(String name, int request, int size, List<Field> fields, List<Field> inputs, boolean buffered, int words) {
     /** The operands that every such op has in front of those of its fields. */
     static final int COMMON = 4;
 
@@ -36,12 +38,15 @@ record StructCall(String name, int request, int size, List<Field> fields, int wo
     record Field(String name, int offset, int width, Kind kind) {}
 
     static StructCall of(String name, int request, int size, Field... fields) {
-        return new StructCall(name, request, size, List.of(fields), 0);
+        List<Field> all = List.of(fields);
+        List<Field> inputs = all.stream().filter(field -> field.kind() != Kind.OUT).toList();
+        boolean buffered = all.stream().anyMatch(field -> field.kind() == Kind.BUFFER);
+        return new StructCall(name, request, size, all, inputs, buffered, 0);
     }
 
     /** The call with words in its scratch buffer. */
     StructCall withWords(int count) {
-        return new StructCall(name, request, size, fields, count);
+        return new StructCall(name, request, size, fields, inputs, buffered, count);
     }
 
     static Field word(String name, int offset) {
@@ -56,15 +61,10 @@ record StructCall(String name, int request, int size, List<Field> fields, int wo
         return new Field(name, offset, width, kind);
     }
 
-    /** The fields that an op has operands for. */
-    List<Field> inputs() {
-        return fields.stream().filter(field -> field.kind() != Kind.OUT).toList();
-    }
-
     /** Names of the operands. */
     List<String> operandNames() {
         List<String> names = new ArrayList<>(List.of("@file", "size", "tail", "place"));
-        inputs().forEach(field -> names.add((field.kind() == Kind.FILE || field.kind() == Kind.NEW_FILE ? "@" : "") + field.name()));
+        inputs.forEach(field -> names.add((field.kind() == Kind.FILE || field.kind() == Kind.NEW_FILE ? "@" : "") + field.name()));
         IntStream.range(0, words).forEach(i -> names.add("word" + i));
         return names;
     }
@@ -90,4 +90,5 @@ record StructCall(String name, int request, int size, List<Field> fields, int wo
             operands.add(value);
         }
         return new Op(name, operands);
-    }}
+    }
+}

@@ -37,6 +37,9 @@ final class StructCaller implements AutoCloseable {
     private final UserPages user;
     private final MemorySegment memory;
 
+    /** Whether there may be anything in the memory behind the first {@value #SEEN} bytes. */
+    private boolean dirty;
+
     StructCaller(Syscalls syscalls, Descriptors files, UserPages user) {
         this.syscalls = syscalls;
         this.files = files;
@@ -53,7 +56,7 @@ final class StructCaller implements AutoCloseable {
     /** Makes the call of an op. */
     Answer perform(StructCall call, Op op) {
         int fd = files.get(op.operand(0));
-        memory.fill((byte) 0);
+        clear(call, op);
         long size = op.operand(1);
         long tail = op.operand(2);
         long place = op.operand(3);
@@ -81,6 +84,17 @@ final class StructCaller implements AutoCloseable {
         long answer = syscalls.ioctl(fd, call.request(), memory.address() + at);
         keepFiles(call, op, memory.asSlice(at), answer);
         return Answer.of(answer);
+    }
+
+    /**
+     * Clears what the call before can have left. A struct alone never reaches past what is looked at; the kernel may fill
+     * the buffer, and an op of an odd size or place, or of an unknown request, may have written anywhere.
+     */
+    private void clear(StructCall call, Op op) {
+        boolean wide = op.operand(1) != call.size() || op.operand(2) != 0 || op.operand(3) != 0
+                || call.buffered() || call.fields().isEmpty();
+        (dirty ? memory : memory.asSlice(0, SEEN)).fill((byte) 0);
+        dirty = wide;
     }
 
     /** Gives the files that a call has made to their symbols: else nobody could close them. */
@@ -123,17 +137,23 @@ final class StructCaller implements AutoCloseable {
             }
         }
         built.and("struct", hash(struct.asSlice(0, SEEN)));
-        if (call.fields().stream().anyMatch(field -> field.kind() == Kind.BUFFER)) {
+        if (call.buffered()) {
             built.and("buffer", hash(memory.asSlice(BUFFER, SEEN)));
         }
         return built.build();
     }
 
-    /** A hash of bytes that is the same on every machine. */
+    /** A hash of bytes that is the same on every machine; one copy first, since each access costs a lab's JVM a lot. */
     static long hash(MemorySegment bytes) {
+        int words = (int) (bytes.byteSize() / Long.BYTES);
+        long[] copy = new long[words];
+        MemorySegment.copy(bytes, ValueLayout.JAVA_LONG_UNALIGNED, 0, copy, 0, words);
         long hash = 0;
-        for (long i = 0; i < bytes.byteSize(); i++) {
-            hash = hash * 0x100000001b3L + (bytes.get(ValueLayout.JAVA_BYTE, i) & 0xff);
+        for (long word : copy) {
+            hash = Digest.mix(hash, word);
+        }
+        for (long i = (long) words * Long.BYTES; i < bytes.byteSize(); i++) {
+            hash = Digest.mix(hash, bytes.get(ValueLayout.JAVA_BYTE, i));
         }
         return hash;
     }

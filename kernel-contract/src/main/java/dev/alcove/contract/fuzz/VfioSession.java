@@ -194,8 +194,7 @@ final class VfioSession implements Session {
     }
 
     private static long value(Answer answer, String name) {
-        Long value = answer.values().get(name);
-        return value == null ? 0 : value;
+        return answer.value(name);
     }
 
     private static boolean succeeded(Answer answer) {

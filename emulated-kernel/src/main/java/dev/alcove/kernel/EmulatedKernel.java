@@ -57,7 +57,7 @@ public final class EmulatedKernel implements AutoCloseable {
         this.allocator = new FaultInjection(allocator);
         this.memory = new PhysicalMemory(host, frames, this.allocator);
         subsystems.push(new ProcessFiles(this));
-        FaultFiles.add(this.allocator, vfs);
+        FaultFiles.add(profile, this.allocator, vfs);
         subsystems.push(new Udmabuf(this.allocator, memory, vfs));
         this.iommu = new Iommu(memory, this.allocator);
         this.iommufd = new Iommufd(profile, this.allocator, memory, iommu, vfs);

@@ -219,7 +219,11 @@ final class KvmRegisterContractTest {
             kvm_sregs.cr0(s, kvm_sregs.cr0(s) & ~0x60000000L);
             kvm_sregs.cr4(s, 0x7ff);
             ok(m.sys.ioctl(fd, (int) kvm.KVM_SET_SREGS(), s));
-            for (int bit : new int[] {11, 12, 13, 14, 15, 16, 17, 18, 19, 20, 21, 22, 23, 24, 40, 63}) {
+            // Before 6.14 a vCPU without a CPUID of its own takes all that the processor has.
+            int[] bits = KvmMachine.before(m.sys, 6, 14)
+                    ? new int[] {13, 14, 15, 19, 23, 24, 40, 63}
+                    : new int[] {11, 12, 13, 14, 15, 16, 17, 18, 19, 20, 21, 22, 23, 24, 40, 63};
+            for (int bit : bits) {
                 kvm_sregs.cr4(s, 0x7ff | 1L << bit);
                 assertEquals(-Errno.EINVAL, m.sys.ioctl(fd, (int) kvm.KVM_SET_SREGS(), s), "bit " + bit);
             }

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 package dev.alcove.kernel.fault;
 
+import dev.alcove.kernel.KernelProfile;
 import dev.alcove.kernel.file.Attribute;
 import dev.alcove.kernel.file.Vfs;
 import dev.alcove.kernel.task.Task;
@@ -30,14 +31,18 @@ public final class FaultFiles {
     private final FaultInjection faults;
     private final Vfs vfs;
 
-    private FaultFiles(FaultInjection faults, Vfs vfs) {
+    /** Whether flags can be "enabled" and "disabled" too. */
+    private final boolean enabled;
+
+    private FaultFiles(FaultInjection faults, Vfs vfs, boolean enabled) {
         this.faults = faults;
         this.vfs = vfs;
+        this.enabled = enabled;
     }
 
     /** Puts the files into the tree. */
-    public static void add(FaultInjection faults, Vfs vfs) {
-        new FaultFiles(faults, vfs).add();
+    public static void add(KernelProfile profile, FaultInjection faults, Vfs vfs) {
+        new FaultFiles(faults, vfs, profile.atLeast(6, 18)).add();
     }
 
     private void add() {
@@ -126,8 +131,13 @@ public final class FaultFiles {
         vfs.addText(DEBUGFS + name, 0600, Attribute.of(task -> get.getAsBoolean() ? "Y\n" : "N\n", (task, text) -> {
             char second = text.length() < 2 ? '\0' : Character.toLowerCase(text.charAt(1));
             switch (text.isEmpty() ? '\0' : text.charAt(0)) {
-                case '1', 'e', 'E', 't', 'T', 'y', 'Y' -> set.accept(true);
-                case '0', 'd', 'D', 'f', 'F', 'n', 'N' -> set.accept(false);
+                case '1', 't', 'T', 'y', 'Y' -> set.accept(true);
+                case '0', 'f', 'F', 'n', 'N' -> set.accept(false);
+                case 'e', 'E', 'd', 'D' -> {
+                    if (enabled) {
+                        set.accept(Character.toLowerCase(text.charAt(0)) == 'e');
+                    }
+                }
                 case 'o', 'O' -> {
                     if (second == 'n' || second == 'f') {
                         set.accept(second == 'n');

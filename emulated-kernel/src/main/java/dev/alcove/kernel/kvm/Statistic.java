@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 package dev.alcove.kernel.kvm;
 
+import java.util.Arrays;
 import java.util.List;
 
 /**
@@ -41,6 +42,16 @@ record Statistic(String name, int flags, int exponent, int size, int offset) {
             one("nx_lpage_splits", INSTANT, 13),
             one("max_mmu_rmap_size", PEAK, 15),
             one("max_mmu_page_hash_collisions", PEAK, 14));
+
+    private static final int VM_SHADOW_PAGES = 9;
+
+    /** Those of a release that does not count shadow pages. */
+    static final List<Statistic> OF_OLD_VM = OF_VM.stream()
+            .filter(statistic -> statistic.offset != VM_SHADOW_PAGES * Long.BYTES)
+            .map(statistic -> statistic.offset < VM_SHADOW_PAGES * Long.BYTES
+                    ? statistic
+                    : one(statistic.name, statistic.flags, statistic.offset / Long.BYTES - 1))
+            .toList();
 
     static final int VM_REMOTE_TLB_FLUSH = 0;
     static final int VM_REMOTE_TLB_FLUSH_REQUESTS = 1;
@@ -119,6 +130,13 @@ record Statistic(String name, int flags, int exponent, int size, int offset) {
             one("preemption_other", CUMULATIVE, ARCH + 31),
             one("guest_mode", INSTANT | BOOLEAN, ARCH + 32),
             one("notify_window_exits", CUMULATIVE, ARCH + 33));
+
+    /** The values of {@link #OF_OLD_VM}. */
+    static long[] withoutShadowPages(long[] values) {
+        long[] fewer = Arrays.copyOf(values, values.length - 1);
+        System.arraycopy(values, VM_SHADOW_PAGES + 1, fewer, VM_SHADOW_PAGES, fewer.length - VM_SHADOW_PAGES);
+        return fewer;
+    }
 
     private static Statistic one(String name, int flags, int place) {
         return new Statistic(name, flags, 0, 1, place * Long.BYTES);

@@ -25,7 +25,9 @@ final class SyncedRegisters {
     /** Takes in what user space has changed; 0 or {@code -EINVAL}. */
     static int load(Vcpu vcpu, RunPage run) {
         long changed = run.changedRegisters();
-        if (((run.wantedRegisters() | changed) & ~PARTS) != 0) {
+        // The mask of a 6.12 kernel has 32 bits.
+        long known = vcpu.vm().profile().atLeast(6, 18) ? PARTS : PARTS | 0xffff_ffffL << 32;
+        if (((run.wantedRegisters() | changed) & ~known) != 0) {
             return -Errno.EINVAL;
         }
         if (changed == 0) {

@@ -29,6 +29,11 @@ final class VmStatistics {
         }
     }
 
+    /** Whether the release counts shadow pages. */
+    private boolean withShadowPages() {
+        return vm.profile().atLeast(6, 18);
+    }
+
     private long[] values() {
         long[] values = new long[Statistic.VM_VALUES];
         values[Statistic.VM_REMOTE_TLB_FLUSH] = flushes.get();
@@ -36,12 +41,12 @@ final class VmStatistics {
         for (Memslot slot : vm.slots().all()) {
             values[Statistic.VM_PAGES_4K] += slot.entries();
         }
-        return values;
+        return withShadowPages() ? values : Statistic.withoutShadowPages(values);
     }
 
     /** KVM_GET_STATS_FD. */
     int open(Task task) {
         vm.get();
-        return task.install(new StatsFile(vm, id, Statistic.OF_VM, this::values), true);
+        return task.install(new StatsFile(vm, id, withShadowPages() ? Statistic.OF_VM : Statistic.OF_OLD_VM, this::values), true);
     }
 }

@@ -76,7 +76,7 @@ final class FuzzCommand implements Callable<Integer> {
             names = "--record",
             paramLabel = "FILE",
             description = "Where to: a file, - for stdout (the default); a folder when there are several seeds or"
-                    + " surfaces, with a file SURFACE-SEED.jsonl for each.")
+                    + " surfaces or the name ends with /, with a file SURFACE-SEED.jsonl for each.")
     private String record = "-";
 
     @Option(
@@ -137,7 +137,7 @@ final class FuzzCommand implements Callable<Integer> {
             digest(surfaces, digests);
             return 0;
         }
-        boolean several = surfaces.size() > 1 || !seeds.isOne();
+        boolean several = surfaces.size() > 1 || !seeds.isOne() || record.endsWith("/");
         List<String> leaks = new ArrayList<>();
         for (Surface each : surfaces) {
             for (long seed : seeds.seeds().toArray()) {

@@ -25,6 +25,20 @@ class FuzzCommandTest {
         return Alcove.execute(arguments, new PrintWriter(errors, true));
     }
 
+    @Test
+    void digestsAreCompared() {
+        String one = folder.resolve("one").toString();
+        String other = folder.resolve("other").toString();
+        String[] fuzz = {"fuzz", "--surface", "kvm-memory,iommufd", "--ops", "60", "--seed", "1..2", "--digests", one};
+        assertEquals(0, run(fuzz), errors.toString());
+        fuzz[fuzz.length - 1] = other;
+        assertEquals(0, run(fuzz), errors.toString());
+        assertEquals(0, run("fuzz", "--compare", one, other), errors.toString());
+        assertEquals(0, run("fuzz", "--ops", "60", "--seed", "1", "--surface", "iommufd", "--digests", other));
+        assertEquals(2, run("fuzz", "--compare", one, other), "the other one has fewer");
+        assertEquals(0, run("fuzz", "--compare", other, one), errors.toString());
+    }
+
     private String record(String name, String surface, String seed) {
         String file = folder.resolve(name).toString();
         assertEquals(

@@ -28,7 +28,7 @@ public final class DigestFile implements AutoCloseable {
 
     private final JsonGenerator json;
 
-    /** Writes digests. @param out is closed with the writer */
+    /** @param out is closed with the writer */
     public DigestFile(OutputStream out) throws IOException {
         json = JSON.createGenerator(out);
         json.setPrettyPrinter(new MinimalPrettyPrinter(""));
@@ -60,12 +60,14 @@ public final class DigestFile implements AutoCloseable {
         json.close();
     }
 
-    /** Whether a file is one of digests, by its first line. */
-    public static boolean is(Path file) throws IOException {
+    /** Whether a file is one of digests, by its first line; one that cannot be read is not. */
+    public static boolean is(Path file) {
         byte[] start = new byte[START.length()];
         try (InputStream in = Files.newInputStream(file)) {
             int length = in.readNBytes(start, 0, start.length);
             return new String(start, 0, length, StandardCharsets.ISO_8859_1).equals(START);
+        } catch (IOException e) {
+            return false;
         }
     }
 

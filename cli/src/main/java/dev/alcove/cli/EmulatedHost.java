@@ -5,6 +5,7 @@ import dev.alcove.explore.EmulatedView;
 import dev.alcove.kernel.EmulatedKernel;
 import dev.alcove.kernel.EmulatedProcess;
 import dev.alcove.kernel.KernelProfile;
+import dev.alcove.kernel.Proposal;
 import dev.alcove.kernel.iommu.DmaCounters;
 import dev.alcove.kernel.iommu.FrameState;
 import dev.alcove.kernel.mm.HugePages;
@@ -56,7 +57,7 @@ final class EmulatedHost implements HostKernel {
      *
      * @param wanted the device that the guest is to get: an edu device is plugged in when one is asked for, and
      *     an NVMe controller beside it when that is
-     * @param memory the machine has as many huge pages as that needs
+     * @param memory the machine has as many huge pages as that needs, and the proposal that its strategy needs
      */
     static EmulatedHost create(Optional<DeviceRequest> wanted, MemoryConfig memory) {
         return create(wanted, List.of(), memory);
@@ -64,7 +65,11 @@ final class EmulatedHost implements HostKernel {
 
     /** The same, with more devices. */
     static EmulatedHost create(Optional<DeviceRequest> wanted, List<DeviceRequest> more, MemoryConfig memory) {
-        EmulatedKernel kernel = new EmulatedKernel(KernelProfile.linux7_2(), new HostSyscalls());
+        KernelProfile profile = KernelProfile.linux7_2();
+        if (memory.strategy() == MemoryConfig.Strategy.IN_PLACE) {
+            profile = profile.with(Proposal.IN_PLACE_CONVERSION);
+        }
+        EmulatedKernel kernel = new EmulatedKernel(profile, new HostSyscalls());
         try {
             long hugePage = memory.backend().hugePage();
             for (HugePages pool : kernel.memory().hugePools().all()) {

@@ -2,7 +2,10 @@
 package dev.alcove.cli;
 
 import dev.alcove.bindings.kvm.kvm;
+import dev.alcove.kvm.GuestMemfd;
 import dev.alcove.kvm.Kvm;
+import dev.alcove.kvm.Vm;
+import dev.alcove.memory.MemoryConfig;
 import dev.alcove.sys.AlcoveException;
 import dev.alcove.sys.HostSyscalls;
 import dev.alcove.sys.Linux;
@@ -31,10 +34,15 @@ record LinuxKernel(Syscalls syscalls) implements HostKernel {
      *
      * @param privateMemory whether the guest needs private memory
      * @param device what the guest needs assigned
+     * @param strategy where its private pages are to be
      * @return empty when it can
      */
-    Optional<String> obstacle(boolean privateMemory, Optional<DeviceRequest> device) {
+    Optional<String> obstacle(
+            boolean privateMemory, Optional<DeviceRequest> device, MemoryConfig.Strategy strategy) {
         try (Kvm system = Kvm.open(syscalls)) {
+            if (strategy == MemoryConfig.Strategy.IN_PLACE && !convertsInPlace(system)) {
+                return Optional.of("its KVM does not convert guest_memfd pages in place");
+            }
             if (privateMemory && !system.hasVmType(kvm.KVM_X86_SW_PROTECTED_VM())) {
                 return Optional.of("its KVM offers no private memory (no VM type KVM_X86_SW_PROTECTED_VM)");
             }
@@ -56,6 +64,16 @@ record LinuxKernel(Syscalls syscalls) implements HostKernel {
             syscalls.close(fd);
         }
         return fd >= 0;
+    }
+
+    private static boolean convertsInPlace(Kvm system) {
+        int type = system.hasVmType(kvm.KVM_X86_SW_PROTECTED_VM())
+                ? kvm.KVM_X86_SW_PROTECTED_VM()
+                : kvm.KVM_X86_DEFAULT_VM();
+        try (Vm vm = system.createVm(type);
+                GuestMemfd gmem = vm.createGuestMemfd(Linux.PAGE_SIZE, 0)) {
+            return gmem.convertsInPlace();
+        }
     }
 
     /** The release that uname(2) answers, or {@code unknown}. */

@@ -128,6 +128,43 @@ final class RunCommand implements Callable<Integer> {
                     + " memory map only, and the host's memory is not bound to nodes.")
     private List<NumaOption> nodes = List.of();
 
+    /** The values of {@code --strategy}. */
+    enum StrategyChoice {
+        dual,
+        inPlace;
+
+        @Override
+        public String toString() {
+            return config().label();
+        }
+
+        MemoryConfig.Strategy config() {
+            return this == dual ? MemoryConfig.Strategy.DUAL : MemoryConfig.Strategy.IN_PLACE;
+        }
+
+        /** For picocli. */
+        static final class Converter implements CommandLine.ITypeConverter<StrategyChoice> {
+            @Override
+            public StrategyChoice convert(String text) {
+                for (StrategyChoice choice : values()) {
+                    if (choice.toString().equals(text)) {
+                        return choice;
+                    }
+                }
+                throw new CommandLine.TypeConversionException("'" + text + "' is not dual or in-place");
+            }
+        }
+    }
+
+    @Option(
+            names = "--strategy",
+            paramLabel = "STRATEGY",
+            converter = StrategyChoice.Converter.class,
+            description = "Where private pages are: dual (a guest_memfd beside the shared memory) or in-place (the same"
+                    + " page of the same guest_memfd, with its contents; a proposal that no release of Linux has, so"
+                    + " on the emulated kernel only) (default: dual).")
+    private StrategyChoice strategy = StrategyChoice.dual;
+
     @Option(names = "--cpus", paramLabel = "N", description = "vCPUs (default: ${DEFAULT-VALUE}).")
     private int cpus = 1;
 
@@ -243,13 +280,16 @@ final class RunCommand implements Callable<Integer> {
             LinuxKernel linux = new LinuxKernel();
             Optional<String> obstacle = kernel == KernelChoice.linux
                     ? Optional.empty()
-                    : linux.obstacle(privateMemory, wanted);
+                    : linux.obstacle(privateMemory, wanted, strategy.config());
             if (obstacle.isEmpty()) {
                 return linux;
             }
             Alcove.say(errors, "not on the real kernel: " + obstacle.get(), null);
         }
         Alcove.say(errors, "emulated kernel: for tests, it protects nothing", null);
+        if (strategy == StrategyChoice.inPlace) {
+            Alcove.say(errors, "in-place conversion of guest_memfd is a proposal: no release of Linux has it", null);
+        }
         return EmulatedHost.create(wanted, devices.stream().skip(1).toList(), memoryConfig());
     }
 
@@ -312,7 +352,7 @@ final class RunCommand implements Callable<Integer> {
         return new MemoryConfig(
                 memory.size().bytes(),
                 memory.backend(),
-                MemoryConfig.Strategy.DUAL,
+                strategy.config(),
                 nodes.stream().map(NumaOption::node).toList());
     }
 

@@ -1,6 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 package dev.alcove.kernel;
 
+import java.util.EnumSet;
+import java.util.Set;
+
 /**
  * Every difference between the Linux releases that can be emulated, in one place.
  *
@@ -15,6 +18,7 @@ package dev.alcove.kernel;
  * @param shmemLargeFolios whether a write to a memfd goes in steps of 2 MiB and not of a page, so that one across a
  *     sealed end fails as a whole (a kernel with transparent huge pages: the 6.18 that was measured has none)
  * @param vfioDmaBuf whether VFIO exports dma-bufs and iommufd imports them (6.19)
+ * @param proposals what is in no release and was asked for
  */
 public record KernelProfile(
         String release,
@@ -25,7 +29,58 @@ public record KernelProfile(
         boolean ioasMapFile,
         boolean changeProcess,
         boolean shmemLargeFolios,
-        boolean vfioDmaBuf) {
+        boolean vfioDmaBuf,
+        Set<Proposal> proposals) {
+    /** One without proposals. */
+    private KernelProfile(
+            String release,
+            boolean guestMemfdMmap,
+            boolean anonymousNoExec,
+            boolean guestMemfdBindingOverflows,
+            boolean guestMemfdConflictInvalid,
+            boolean ioasMapFile,
+            boolean changeProcess,
+            boolean shmemLargeFolios,
+            boolean vfioDmaBuf) {
+        this(
+                release,
+                guestMemfdMmap,
+                anonymousNoExec,
+                guestMemfdBindingOverflows,
+                guestMemfdConflictInvalid,
+                ioasMapFile,
+                changeProcess,
+                shmemLargeFolios,
+                vfioDmaBuf,
+                Set.of());
+    }
+
+    public KernelProfile {
+        proposals = Set.copyOf(proposals);
+    }
+
+    /** The same release with a proposal. */
+    public KernelProfile with(Proposal proposal) {
+        Set<Proposal> more = EnumSet.of(proposal);
+        more.addAll(proposals);
+        return new KernelProfile(
+                release,
+                guestMemfdMmap,
+                anonymousNoExec,
+                guestMemfdBindingOverflows,
+                guestMemfdConflictInvalid,
+                ioasMapFile,
+                changeProcess,
+                shmemLargeFolios,
+                vfioDmaBuf,
+                more);
+    }
+
+    /** Whether a proposal was asked for. */
+    public boolean has(Proposal proposal) {
+        return proposals.contains(proposal);
+    }
+
     /** Whether the release is at least {@code major.minor}. */
     public boolean atLeast(int major, int minor) {
         int dot = release.indexOf('.');

@@ -83,6 +83,9 @@ public final class GuestMemory implements AutoCloseable {
     }
 
     private MemoryBacking backing(MemoryConfig config, String name, long size, FilePlace place) {
+        if (confidential && config.strategy() == MemoryConfig.Strategy.IN_PLACE) {
+            return InPlaceBacking.create(vm, config.backend(), name, size);
+        }
         return confidential
                 ? DualBacking.create(vm, config.backend(), name, size, place)
                 : SharedBacking.create(vm.syscalls(), config.backend(), name, size, place);

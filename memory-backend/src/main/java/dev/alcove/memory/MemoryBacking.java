@@ -8,9 +8,9 @@ import java.util.Optional;
 
 /**
  * What lies behind a RAM block. The strategies differ in where a private page lies: nowhere ({@link SharedBacking}),
- * or in a second file ({@link DualBacking}).
+ * in a second file ({@link DualBacking}), or in the same place ({@link InPlaceBacking}).
  */
-public sealed interface MemoryBacking extends AutoCloseable permits SharedBacking, DualBacking {
+public sealed interface MemoryBacking extends AutoCloseable permits SharedBacking, DualBacking, InPlaceBacking {
     /** The two sides of a block. */
     enum Side {
         /** What the VMM and devices use. */

@@ -6,6 +6,12 @@ public interface GmemOwner {
     /** Drops the file's reference; may take the machine down. Called without locks. */
     void put();
 
+    /** Whether pages of the machine can be private. */
+    boolean hasPrivateMemory();
+
+    /** Accounts for an allocation of the kernel's; false where it fails. */
+    boolean charge(String what);
+
     /** The file is released: for the owner's books. */
     void released(GuestMemfd file);
 }

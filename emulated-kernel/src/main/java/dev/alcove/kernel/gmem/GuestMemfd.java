@@ -2,6 +2,7 @@
 package dev.alcove.kernel.gmem;
 
 import dev.alcove.kernel.KernelProfile;
+import dev.alcove.kernel.Proposal;
 import dev.alcove.kernel.file.Mapping;
 import dev.alcove.kernel.file.OpenFile;
 import dev.alcove.kernel.file.Stat;
@@ -13,8 +14,10 @@ import dev.alcove.sys.Linux;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Map;
+import java.util.Objects;
 import java.util.TreeMap;
 import java.util.concurrent.locks.ReentrantLock;
+import org.jspecify.annotations.Nullable;
 
 /**
  * A guest_memfd ({@code KVM_CREATE_GUEST_MEMFD}): guest memory that user space holds by descriptor, and may map only if
@@ -51,6 +54,9 @@ public final class GuestMemfd extends OpenFile {
     /** By first page; disjoint. */
     private final TreeMap<Long, Binding> bindings = new TreeMap<>();
 
+    /** Which pages are private; null without in-place conversion, where that is the machine's to say. */
+    private final @Nullable MemoryAttributes attributes;
+
     private boolean released;
 
     /**
@@ -66,7 +72,92 @@ public final class GuestMemfd extends OpenFile {
         this.size = size;
         this.flags = flags;
         this.inode = inode;
-        this.store = new PageStore(memory, size >>> Linux.PAGE_SHIFT, (flags & FLAG_INIT_SHARED) != 0);
+        long pages = size >>> Linux.PAGE_SHIFT;
+        boolean shared = (flags & FLAG_INIT_SHARED) != 0;
+        boolean inPlace = profile.has(Proposal.IN_PLACE_CONVERSION);
+        this.store = new PageStore(memory, pages, shared || inPlace);
+        this.attributes = inPlace ? new MemoryAttributes() : null;
+        if (attributes != null && !shared) {
+            attributes.set(0, pages, true);
+            store.conceal(0, pages);
+        }
+    }
+
+    /** Whether it has shared and private pages, so that a slot takes all its memory from it. */
+    public boolean convertsInPlace() {
+        return attributes != null;
+    }
+
+    /** Whether a page is private, as far as the file says it: with in-place conversion only. */
+    public boolean isPrivate(long index) {
+        return attributes != null && attributes.isPrivate(index);
+    }
+
+    /** Whether a frame is one of this file's that no device may reach. */
+    public boolean holdsPrivately(long pfn) {
+        long index = store.indexOf(pfn);
+        return index >= 0 && (attributes == null || attributes.isPrivate(index));
+    }
+
+    /** The private pages, with in-place conversion. */
+    public List<MemoryAttributes.Interval> privatePages() {
+        return attributes == null ? List.of() : attributes.intervals();
+    }
+
+    /** ioctl(2): nothing but in-place conversion. */
+    @Override
+    public long ioctl(Task task, int request, long argument) {
+        return request == InPlaceConversion.SET_MEMORY_ATTRIBUTES2 && attributes != null
+                ? InPlaceConversion.serve(this, owner.hasPrivateMemory(), task, argument)
+                : -Errno.ENOTTY;
+    }
+
+    /**
+     * Makes pages [first, end) private or shared; contents stay. A page becomes private only when nobody besides the file
+     * holds its frame: user mappings let go of it by themselves, a pin does not.
+     *
+     * @return 0; a negated errno; or 1 and the first page that somebody holds, with nothing changed
+     */
+    long convert(long first, long end, boolean toPrivate) {
+        MemoryAttributes present = Objects.requireNonNull(attributes);
+        lock.lock();
+        try {
+            if (present.uniform(first, end, toPrivate)) {
+                return 0;
+            }
+            if (!owner.charge("memory attributes")) {
+                return -Errno.ENOMEM;
+            }
+            return toPrivate ? makePrivate(present, first, end) : makeShared(present, first, end);
+        } finally {
+            lock.unlock();
+        }
+    }
+
+    private long makePrivate(MemoryAttributes present, long first, long end) {
+        return switch (store.conceal(first, end)) {
+            case PageStore.Concealed.Held(long page) -> page + 1;
+            case PageStore.Concealed.NoMemory _ -> -Errno.ENOMEM;
+            case PageStore.Concealed.Done _ -> {
+                change(present, first, end, true);
+                yield 0;
+            }
+        };
+    }
+
+    private long makeShared(MemoryAttributes present, long first, long end) {
+        if (!store.reveal(first, end)) {
+            return -Errno.ENOMEM;
+        }
+        change(present, first, end, false);
+        return 0;
+    }
+
+    private void change(MemoryAttributes present, long first, long end, boolean toPrivate) {
+        List<Binding> affected = overlapping(first, end - first);
+        affected.forEach(binding -> start(binding, first, end - first));
+        present.set(first, end, toPrivate);
+        affected.forEach(binding -> end(binding, first, end - first));
     }
 
     /** Whether this file was made for that machine. */
@@ -97,11 +188,6 @@ public final class GuestMemfd extends OpenFile {
     /** The frame of a page, or -1 when it has none yet. */
     public long frameIfPresent(long index) {
         return store.frameIfPresent(index);
-    }
-
-    /** Whether a frame is one of this file's. */
-    public boolean holds(long pfn) {
-        return store.holds(pfn);
     }
 
     /** Pages that have a frame. */

@@ -3,6 +3,7 @@ package dev.alcove.kernel.kvm;
 
 import dev.alcove.bindings.kvm.kvm_xsave;
 import dev.alcove.kernel.KernelProfile;
+import dev.alcove.kernel.Proposal;
 import dev.alcove.kernel.gmem.GuestMemfd;
 import org.jspecify.annotations.Nullable;
 
@@ -17,6 +18,9 @@ final class Capabilities {
     static final int MANUAL_DIRTY_LOG_PROTECT = 168;
     static final int DIRTY_LOG_RING = 192;
     static final int DIRTY_LOG_RING_ACQ_REL = 223;
+
+    /** Of the proposal, which has no number yet: this one is free up to Linux 7.3. */
+    static final int GUEST_MEMFD_MEMORY_ATTRIBUTES = 252;
 
     /** The hypercalls that may leave to user space: bit 12, KVM_HC_MAP_GPA_RANGE. */
     static final int HYPERCALL_EXITS = 1 << 12;
@@ -68,13 +72,18 @@ final class Capabilities {
             case X2APIC_API -> (int) X2APIC_FLAGS;
             case HALT_POLL -> 1;
             case EXIT_HYPERCALL -> HYPERCALL_EXITS;
-            case 233 -> vm == null || vm.hasPrivateMemory() ? (int) Vm.ATTRIBUTE_PRIVATE : 0;
+            case 233 -> attributes(vm, !profile.has(Proposal.IN_PLACE_CONVERSION));
+            case GUEST_MEMFD_MEMORY_ATTRIBUTES -> attributes(vm, profile.has(Proposal.IN_PLACE_CONVERSION));
             case 234 -> profile.guestMemfdMmap() || vm == null || vm.hasPrivateMemory() ? 1 : 0;
             case 235 -> VM_TYPES;
             case 236 -> 1;
             case 244 -> (int) gmemFlags(profile, vm);
             default -> 0;
         };
+    }
+
+    private static int attributes(@Nullable Vm vm, boolean here) {
+        return here && (vm == null || vm.hasPrivateMemory()) ? (int) Vm.ATTRIBUTE_PRIVATE : 0;
     }
 
     /** Address spaces with memslots: a second one, for system management mode, where no memory can be private. */
@@ -87,7 +96,7 @@ final class Capabilities {
         if (!profile.guestMemfdMmap()) {
             return 0;
         }
-        return vm == null || !vm.hasPrivateMemory()
+        return vm == null || !vm.hasPrivateMemory() || profile.has(Proposal.IN_PLACE_CONVERSION)
                 ? GuestMemfd.FLAG_MMAP | GuestMemfd.FLAG_INIT_SHARED
                 : GuestMemfd.FLAG_MMAP;
     }

@@ -101,7 +101,7 @@ final class Memslot implements GmemSlot {
     /** Sets the file behind the slot, before anybody sees the slot. */
     void attach(GuestMemfd file) {
         gmem = file;
-        gmemOnly = file.mappable();
+        gmemOnly = file.mappable() || file.convertsInPlace();
     }
 
     /** The file, or null when the slot has none or it has been released. */

@@ -2,11 +2,14 @@
 package dev.alcove.kernel.kvm;
 
 import dev.alcove.kernel.KernelProfile;
+import dev.alcove.kernel.Proposal;
 import dev.alcove.kernel.gmem.GmemOwner;
 import dev.alcove.kernel.gmem.GuestMemfd;
+import dev.alcove.kernel.gmem.MemoryAttributes;
 import dev.alcove.kernel.mm.Mm;
 import dev.alcove.kernel.mm.MmuNotifier;
 import dev.alcove.kernel.mm.PhysicalMemory;
+import java.util.ArrayList;
 import java.util.List;
 import java.util.concurrent.CopyOnWriteArrayList;
 import java.util.concurrent.atomic.AtomicInteger;
@@ -144,10 +147,6 @@ final class Vm implements GmemOwner {
         return addressSpace < Capabilities.addressSpaces(this) ? slots[addressSpace] : null;
     }
 
-    MemoryAttributes attributes() {
-        return attributes;
-    }
-
     StageTwo stageTwo() {
         return stageTwo;
     }
@@ -199,7 +198,8 @@ final class Vm implements GmemOwner {
     }
 
     /** Whether pages of this machine can be private. */
-    boolean hasPrivateMemory() {
+    @Override
+    public boolean hasPrivateMemory() {
         return type == SW_PROTECTED;
     }
 
@@ -210,7 +210,39 @@ final class Vm implements GmemOwner {
 
     /** Whether a guest frame is private. */
     boolean isPrivate(long gfn) {
-        return type == SW_PROTECTED && attributes.isPrivate(gfn);
+        return type == SW_PROTECTED && (inPlace() ? isPrivateInPlace(gfn) : attributes.isPrivate(gfn));
+    }
+
+    /** Whether the guest_memfds say which pages are private, and not the machine. */
+    boolean inPlace() {
+        return profile().has(Proposal.IN_PLACE_CONVERSION);
+    }
+
+    private boolean isPrivateInPlace(long gfn) {
+        Memslot slot = slots[0].find(gfn);
+        GuestMemfd gmem = slot == null ? null : slot.gmem();
+        return slot != null && gmem != null && gmem.isPrivate(slot.gmemIndex(gfn));
+    }
+
+    /** The guest frames that are private, in order. */
+    List<MemoryAttributes.Interval> privateFrames() {
+        if (!inPlace()) {
+            return attributes.intervals();
+        }
+        List<MemoryAttributes.Interval> frames = new ArrayList<>();
+        for (Memslot slot : slots[0].all()) {
+            GuestMemfd gmem = slot.gmem();
+            List<MemoryAttributes.Interval> pages = gmem == null ? List.of() : gmem.privatePages();
+            for (MemoryAttributes.Interval run : pages) {
+                long first = Math.max(run.first(), slot.gmemOffset);
+                long end = Math.min(run.end(), slot.gmemOffset + slot.pages);
+                if (first < end) {
+                    long shift = slot.baseGfn - slot.gmemOffset;
+                    frames.add(new MemoryAttributes.Interval(first + shift, end + shift));
+                }
+            }
+        }
+        return frames;
     }
 
     boolean splitIrqchip() {
@@ -271,7 +303,8 @@ final class Vm implements GmemOwner {
         return kvm.nextInode();
     }
 
-    boolean charge(String what) {
+    @Override
+    public boolean charge(String what) {
         return kvm.allocator().charge(what);
     }
 

@@ -174,6 +174,9 @@ final class VmFile extends OpenFile {
     }
 
     private long setAttributes(Task task, long argument) {
+        if (vm.inPlace()) {
+            return -Errno.ENOTTY;
+        }
         MemorySegment s = UserCopy.struct(kvm_memory_attributes.sizeof());
         if (task.memory().copyIn(argument, s) != 0) {
             return -Errno.EFAULT;

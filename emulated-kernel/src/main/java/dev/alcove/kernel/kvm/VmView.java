@@ -2,6 +2,7 @@
 package dev.alcove.kernel.kvm;
 
 import dev.alcove.kernel.gmem.GuestMemfd;
+import dev.alcove.kernel.gmem.MemoryAttributes;
 import dev.alcove.sys.Linux;
 import java.util.ArrayList;
 import java.util.List;
@@ -34,7 +35,7 @@ public final class VmView {
     /** The private ranges, in order and disjoint. */
     public List<PrivateRange> privateRanges() {
         List<PrivateRange> ranges = new ArrayList<>();
-        for (MemoryAttributes.Interval interval : vm.attributes().intervals()) {
+        for (MemoryAttributes.Interval interval : vm.privateFrames()) {
             ranges.add(new PrivateRange(interval.first() << Linux.PAGE_SHIFT, interval.end() << Linux.PAGE_SHIFT));
         }
         return ranges;
@@ -61,7 +62,7 @@ public final class VmView {
     /** Whether a frame is guest_memfd memory: what no device may reach while it is private. */
     public boolean holdsPrivately(long frame) {
         for (GuestMemfd gmem : vm.gmems()) {
-            if (gmem.holds(frame)) {
+            if (gmem.holdsPrivately(frame)) {
                 return true;
             }
         }

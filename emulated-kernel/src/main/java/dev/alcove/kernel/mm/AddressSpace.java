@@ -369,7 +369,7 @@ public final class AddressSpace extends Mm {
             Vma vma = entry.getValue();
             PageStore store = vma.store();
             return store != null
-                    && store.userAccessible()
+                    && store.userAccessible(vma.index(address))
                     && vma.allows(true)
                     && (vma.shared() || store.frameIfPresent(vma.index(address)) >= 0);
         } finally {
@@ -384,7 +384,7 @@ public final class AddressSpace extends Mm {
         }
         Vma vma = entry.getValue();
         PageStore store = vma.store();
-        if (address >= vma.end() || store == null || !vma.allows(write) || !store.userAccessible()) {
+        if (address >= vma.end() || store == null || !vma.allows(write) || !store.userAccessible(vma.index(address))) {
             return -Errno.EFAULT;
         }
         return pin && store.pfnMap() ? -Errno.EFAULT : store.frame(vma.index(address));

@@ -13,6 +13,7 @@ import java.util.LinkedHashSet;
 import java.util.List;
 import java.util.Map;
 import java.util.Set;
+import java.util.TreeMap;
 import java.util.concurrent.locks.ReentrantLock;
 import org.jspecify.annotations.Nullable;
 
@@ -56,6 +57,9 @@ public final class PageStore {
     private long barredStart;
 
     private long barredEnd;
+
+    /** Pages that user mappings do not show now: start to end. Changed under the locks of all who map them, and ours. */
+    private final TreeMap<Long, Long> concealed = new TreeMap<>();
 
     /** The file of the host's that the pages are in, or -1. Changed under the lock. */
     private volatile int hostFile = -1;
@@ -136,6 +140,145 @@ public final class PageStore {
         } finally {
             lock.unlock();
         }
+    }
+
+    /** What became of {@link #conceal}. */
+    public sealed interface Concealed {
+        /** No user mapping shows the pages any more. */
+        record Done() implements Concealed {}
+
+        /** Somebody besides the store holds the frame of a page, the first such: nothing has changed. */
+        record Held(long page) implements Concealed {}
+
+        /** The host has no room for more mappings: nothing has changed. */
+        record NoMemory() implements Concealed {}
+    }
+
+    /**
+     * Takes pages out of all user mappings, where nobody besides the store holds a frame of them; their contents stay.
+     * A user access raises SIGBUS from now on.
+     */
+    public Concealed conceal(long first, long end) {
+        List<AddressSpace> locked = lockMappers();
+        try {
+            long held = firstHeld(first, end);
+            if (held < end) {
+                return new Concealed.Held(held);
+            }
+            notifyMappers(first, end, true);
+            boolean shown = reshow(first, end, true);
+            notifyMappers(first, end, false);
+            return shown ? new Concealed.Done() : new Concealed.NoMemory();
+        } finally {
+            unlock(locked);
+        }
+    }
+
+    /** Lets user mappings show pages again; false, with nothing changed, where the host has no room for more mappings. */
+    public boolean reveal(long first, long end) {
+        List<AddressSpace> locked = lockMappers();
+        try {
+            return reshow(first, end, false);
+        } finally {
+            unlock(locked);
+        }
+    }
+
+    private boolean reshow(long first, long end, boolean conceal) {
+        Long start = concealed.floorKey(first);
+        Map<Long, Long> before = new TreeMap<>(concealed.subMap(start == null ? first : start, true, end, true));
+        conceal(first, end, conceal);
+        for (Vma vma : mappings) {
+            if (show(vma, first, end) != 0) {
+                conceal(first, end, false);
+                before.forEach((from, to) -> conceal(from, to, true));
+                show(first, end);
+                return false;
+            }
+        }
+        return true;
+    }
+
+    private void conceal(long first, long end, boolean add) {
+        long from = first;
+        long to = end;
+        for (Map.Entry<Long, Long> run = concealed.floorEntry(end);
+                run != null && run.getValue() >= first;
+                run = concealed.floorEntry(end)) {
+            concealed.remove(run.getKey());
+            from = Math.min(from, run.getKey());
+            to = Math.max(to, run.getValue());
+        }
+        if (add) {
+            concealed.put(from, to);
+        } else {
+            if (from < first) {
+                concealed.put(from, first);
+            }
+            if (to > end) {
+                concealed.put(end, to);
+            }
+        }
+    }
+
+    /** The end of the concealed run that holds a page, or the page itself. */
+    private long concealedUntil(long index) {
+        Map.Entry<Long, Long> run = concealed.floorEntry(index);
+        return run == null ? index : Math.max(index, run.getValue());
+    }
+
+    /** Where the first concealed run at or behind a page starts; {@code end} where there is none before it. */
+    private long nextConcealed(long index, long end) {
+        Long start = concealed.ceilingKey(index);
+        return start == null ? end : Math.min(end, start);
+    }
+
+    private long firstHeld(long first, long end) {
+        for (PageExtent extent : extents) {
+            long at = Math.max(first, extent.first);
+            long last = Math.min(end, extent.end());
+            while (at < last) {
+                long stop = extent.nextDeparted(at, last, true);
+                long held = memory.firstHeld(extent.frame(at), extent.frame(stop));
+                if (held < extent.frame(stop)) {
+                    return extent.first + (held - extent.home);
+                }
+                at = extent.nextDeparted(stop, last, false);
+                for (long page = stop; page < at; page++) {
+                    Long frame = overrides.get(page);
+                    if (frame != null && memory.firstHeld(frame, frame + 1) == frame) {
+                        return page;
+                    }
+                }
+            }
+        }
+        return end;
+    }
+
+    /** The page that a frame is of this store's, or -1. */
+    public long indexOf(long pfn) {
+        for (PageExtent extent : extents) {
+            if (pfn >= extent.home && pfn < extent.home + extent.count) {
+                long index = extent.first + (pfn - extent.home);
+                return extent.departed(index) ? -1 : index;
+            }
+        }
+        lock.lock();
+        try {
+            for (Map.Entry<Long, Long> override : overrides.entrySet()) {
+                if (override.getValue() == pfn) {
+                    return override.getKey();
+                }
+            }
+            return -1;
+        } finally {
+            lock.unlock();
+        }
+    }
+
+    /** Whether a user mapping may touch a page; the lock of an address space that maps it is held. */
+    boolean userAccessible(long index) {
+        return userAccessible && concealedUntil(index) == index;
     }
 
     /** Length in pages. */
@@ -322,17 +465,7 @@ public final class PageStore {
 
     /** Whether a frame is one of this store's, home frames of pages that nobody has touched yet among them. */
     public boolean holds(long pfn) {
-        for (PageExtent extent : extents) {
-            if (pfn >= extent.home && pfn < extent.home + extent.count) {
-                return !extent.departed(extent.first + (pfn - extent.home));
-            }
-        }
-        lock.lock();
-        try {
-            return overrides.containsValue(pfn);
-        } finally {
-            lock.unlock();
-        }
+        return indexOf(pfn) >= 0;
     }
 
     /**
@@ -730,11 +863,13 @@ public final class PageStore {
             }
             long stop = at + 1;
             if (frame < 0) {
-                stop = barred(at) ? Math.min(end, barredEnd) : end;
+                stop = barred(at)
+                        ? Math.min(end, barredEnd)
+                        : concealedUntil(at) > at ? Math.min(end, concealedUntil(at)) : end;
             } else {
                 PageExtent extent = extent(at);
                 if (extent != null && !extent.departed(at)) {
-                    long whole = at < barredStart ? Math.min(end, barredStart) : end;
+                    long whole = nextConcealed(at, at < barredStart ? Math.min(end, barredStart) : end);
                     stop = extent.nextDeparted(at, Math.min(Math.min(whole, pages), extent.end()), true);
                 }
             }
@@ -751,7 +886,7 @@ public final class PageStore {
 
     /** The frame that a user access reaches, -EFAULT for SIGBUS, or -ENOMEM; the page does not become present. */
     private long visibleFrame(Vma vma, long index) {
-        if (!userAccessible || index >= pages || barred(index) || (vma.protection() & AddressSpace.READ_WRITE) == 0) {
+        if (!userAccessible(index) || index >= pages || barred(index) || (vma.protection() & AddressSpace.READ_WRITE) == 0) {
             return -Errno.EFAULT;
         }
         PageExtent extent = extent(index);

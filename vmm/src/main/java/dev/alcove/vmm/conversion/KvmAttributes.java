@@ -4,10 +4,13 @@ package dev.alcove.vmm.conversion;
 import dev.alcove.bindings.kvm.kvm;
 import dev.alcove.discard.RangeSet;
 import dev.alcove.kvm.Vm;
+import dev.alcove.memory.InPlaceBacking;
+import dev.alcove.memory.RamBlock;
 import dev.alcove.sys.SyscallException;
 
 /**
- * The memory attributes of a VM, and what was set so far: the kernel has no call that reads them back.
+ * The memory attributes of a VM, or of its guest_memfds where they convert in place, and what was set so far: the kernel
+ * has no call that reads them back.
  *
  * <p>Thread safe without a lock, as the set is. Ranges that overlap are the caller's to exclude.
  */
@@ -23,10 +26,17 @@ final class KvmAttributes {
     /**
      * Sets a range; all of it or nothing.
      *
+     * @param block that the range is in
+     * @param offset in the block
      * @throws SyscallException where the kernel refuses
      */
-    void set(long gpa, long size, boolean toPrivate) {
-        vm.setMemoryAttributes(gpa, size, toPrivate ? kvm.KVM_MEMORY_ATTRIBUTE_PRIVATE() : 0);
+    void set(RamBlock block, long offset, long size, boolean toPrivate) {
+        long gpa = block.range().start().value() + offset;
+        if (block.backing() instanceof InPlaceBacking inPlace) {
+            inPlace.convert(offset, size, toPrivate);
+        } else {
+            vm.setMemoryAttributes(gpa, size, toPrivate ? kvm.KVM_MEMORY_ATTRIBUTE_PRIVATE() : 0);
+        }
         if (toPrivate) {
             privates.add(gpa, size);
         } else {

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-package dev.alcove.kernel.kvm;
+package dev.alcove.kernel.gmem;
 
 import java.util.BitSet;
 import java.util.List;

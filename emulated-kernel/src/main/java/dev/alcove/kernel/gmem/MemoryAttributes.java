@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-package dev.alcove.kernel.kvm;
+package dev.alcove.kernel.gmem;
 
 import java.util.ArrayList;
 import java.util.List;
@@ -7,25 +7,25 @@ import java.util.Map;
 import java.util.TreeMap;
 
 /**
- * Which guest frames are private ({@code KVM_MEMORY_ATTRIBUTE_PRIVATE}): disjoint intervals that do not touch.
+ * Which frames of a guest, or with in-place conversion which pages of a guest_memfd, are private ({@code KVM_MEMORY_ATTRIBUTE_PRIVATE}): disjoint intervals that do not touch.
  *
- * <p>Lock: its own monitor, a leaf; the machine's slots lock serialises writers above it.
+ * <p>Lock: its own monitor, a leaf; the machine's slots lock, or the file's, serialises writers above it.
  */
-final class MemoryAttributes {
+public final class MemoryAttributes {
     /** Guest frames [first, end). */
-    record Interval(long first, long end) {}
+    public record Interval(long first, long end) {}
 
     /** Start to end. */
     private final TreeMap<Long, Long> privateFrames = new TreeMap<>();
 
     /** Whether a frame is private. */
-    synchronized boolean isPrivate(long gfn) {
+    public synchronized boolean isPrivate(long gfn) {
         Map.Entry<Long, Long> entry = privateFrames.floorEntry(gfn);
         return entry != null && entry.getValue() > gfn;
     }
 
     /** Whether all of [first, end) already is what is asked for. */
-    synchronized boolean uniform(long first, long end, boolean isPrivate) {
+    public synchronized boolean uniform(long first, long end, boolean isPrivate) {
         Map.Entry<Long, Long> entry = privateFrames.lowerEntry(end);
         if (isPrivate) {
             return entry != null && entry.getKey() <= first && entry.getValue() >= end;
@@ -34,7 +34,7 @@ final class MemoryAttributes {
     }
 
     /** Makes [first, end) private or shared. */
-    synchronized void set(long first, long end, boolean isPrivate) {
+    public synchronized void set(long first, long end, boolean isPrivate) {
         long from = first;
         long to = end;
         Map.Entry<Long, Long> entry = privateFrames.floorEntry(end);
@@ -60,7 +60,7 @@ final class MemoryAttributes {
     }
 
     /** All private intervals, in order. */
-    synchronized List<Interval> intervals() {
+    public synchronized List<Interval> intervals() {
         List<Interval> list = new ArrayList<>(privateFrames.size());
         privateFrames.forEach((first, end) -> list.add(new Interval(first, end)));
         return list;

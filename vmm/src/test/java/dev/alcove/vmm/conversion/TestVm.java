@@ -9,6 +9,8 @@ import dev.alcove.iommufd.IommuFd;
 import dev.alcove.kvm.Kvm;
 import dev.alcove.kvm.Vm;
 import dev.alcove.memory.GuestMemory;
+import dev.alcove.memory.MemoryConfig;
+import dev.alcove.memory.RamBackend;
 import dev.alcove.memory.RamBlock;
 import dev.alcove.memory.RamLayout;
 import dev.alcove.sys.InvariantException;
@@ -46,7 +48,15 @@ final class TestVm implements AutoCloseable {
             String strategy,
             boolean confidential,
             Consumer<Ioas> attach) {
-        this(syscalls, blocks, strategy, confidential, attach, ConversionPolicy.DEFAULT, _ -> {});
+        this(
+                syscalls,
+                blocks,
+                strategy,
+                confidential,
+                MemoryConfig.Strategy.DUAL,
+                attach,
+                ConversionPolicy.DEFAULT,
+                _ -> {});
     }
 
     /** As above, with a policy, and somebody who hears of refusals. */
@@ -58,9 +68,24 @@ final class TestVm implements AutoCloseable {
             Consumer<Ioas> attach,
             ConversionPolicy policy,
             Consumer<String> refusals) {
+        this(syscalls, blocks, strategy, confidential, MemoryConfig.Strategy.DUAL, attach, policy, refusals);
+    }
+
+    /** As above, where private pages are as asked for. */
+    TestVm(
+            Syscalls syscalls,
+            List<GpaRange> blocks,
+            String strategy,
+            boolean confidential,
+            MemoryConfig.Strategy backing,
+            Consumer<Ioas> attach,
+            ConversionPolicy policy,
+            Consumer<String> refusals) {
         try {
             vm = own(own(Kvm.open(syscalls)).createVm(confidential ? SW_PROTECTED_VM : 0));
-            memory = own(GuestMemory.create(vm, new RamLayout(blocks), confidential));
+            RamLayout layout = new RamLayout(blocks);
+            MemoryConfig config = new MemoryConfig(layout.bytes(), RamBackend.memfd(), backing, List.of());
+            memory = own(GuestMemory.create(vm, layout, config, confidential));
             engine = new ConversionEngine(vm, memory, Waiting.PARK, policy, refusals);
             ioas = own(own(IommuFd.open(syscalls)).ioasAlloc());
             Function<Ioas, MapStrategy> maker = strategy.equals("cut") ? CutStrategy::prepare : PageStrategy::new;

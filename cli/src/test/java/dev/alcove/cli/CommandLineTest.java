@@ -54,6 +54,8 @@ class CommandLineTest {
                 "run hello --memory 64M --numa node,mem=64M,cpus=1",
                 "run hello --memory 64M --numa node,mem=64M,cpus=1-0",
                 "run hello --memory 64M --cpus 2 --numa node,mem=32M,cpus=0 --numa node,mem=32M,cpus=0-1",
+                "run hello --strategy both",
+                "run hello --strategy in-place --memory 64M,backend=ram",
                 "run hello --cpus 0",
                 "run hello --cpus 255",
                 "run hello --cpus x",
@@ -106,6 +108,15 @@ class CommandLineTest {
     @CsvSource({"1,1", "4096,4096", "64K,65536", "256M,268435456", "1g,1073741824", "2GiB,2147483648", "1T,1099511627776"})
     void sizes(String text, long bytes) {
         assertEquals(bytes, MemorySize.parse(text).bytes());
+    }
+
+    @Test
+    void memoryThatIsConvertedInPlaceIsAProposalOfTheEmulatedKernel() {
+        assertEquals(
+                0,
+                run("run", "dma", "--kernel", "emulated", "--strategy", "in-place", "--memory", "64M", "--check"),
+                errors.toString());
+        assertTrue(errors.toString().contains("is a proposal"), errors.toString());
     }
 
     @Test

@@ -159,7 +159,7 @@ public final class PageStore {
      * A user access raises SIGBUS from now on.
      */
     public Concealed conceal(long first, long end) {
-        List<AddressSpace> locked = lockMappers();
+        AddressSpace[] locked = lockMappers();
         try {
             long held = firstHeld(first, end);
             if (held < end) {
@@ -176,7 +176,7 @@ public final class PageStore {
 
     /** Lets user mappings show pages again; false, with nothing changed, where the host has no room for more mappings. */
     public boolean reveal(long first, long end) {
-        List<AddressSpace> locked = lockMappers();
+        AddressSpace[] locked = lockMappers();
         try {
             return reshow(first, end, false);
         } finally {

@@ -28,6 +28,8 @@ final class Capabilities {
     /** KVM_X2APIC_API_VALID_FLAGS. */
     static final long X2APIC_FLAGS = 3;
 
+    private static final int MCE = 31;
+
     /** KVM_MAX_VCPUS. */
     static final int MOST_VCPUS = 1024;
 
@@ -56,6 +58,7 @@ final class Capabilities {
             case 36, 100, 122, 162, 203 -> 1;
             // XSAVE, SREGS2
             case 55, 200 -> 1;
+            case MCE -> MachineCheck.MOST_BANKS;
             case 39 -> VmClock.VALID_FLAGS;
             case 56 -> CpuidTable.supported().hasXsave() ? 1 : 0;
             case 74 -> SyncedRegisters.PARTS;

@@ -72,6 +72,8 @@ final class Ioctl {
     static final int NMI = 0x0000ae9a;
     static final int GET_VCPU_EVENTS = 0x8040ae9f;
     static final int SET_VCPU_EVENTS = 0x4040aea0;
+    static final int X86_SETUP_MCE = 0x4008ae9c;
+    static final int X86_GET_MCE_CAP_SUPPORTED = 0x8008ae9d;
     static final int GET_DEBUGREGS = 0x8080aea1;
     static final int SET_DEBUGREGS = 0x4080aea2;
     static final int SET_NR_MMU_PAGES = 0x0000ae44;

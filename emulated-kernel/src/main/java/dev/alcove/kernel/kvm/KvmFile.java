@@ -33,6 +33,8 @@ final class KvmFile extends OpenFile {
             case Ioctl.GET_EMULATED_CPUID -> cpuid(task, argument, CpuidTable.empty());
             case Ioctl.GET_MSR_INDEX_LIST -> msrList(task, argument, Msrs.list());
             case Ioctl.GET_MSR_FEATURE_INDEX_LIST -> msrList(task, argument, new int[0]);
+            case Ioctl.X86_GET_MCE_CAP_SUPPORTED ->
+                task.memory().copyOut(argument, MemorySegment.ofArray(new long[] {MachineCheck.SUPPORTED}));
             default -> -Errno.EINVAL;
         };
     }

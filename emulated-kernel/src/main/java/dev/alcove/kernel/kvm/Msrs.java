@@ -21,6 +21,14 @@ final class Msrs {
     private static final int MISC_ENABLE = 0x1a0;
     private static final int EFER = 0xc0000080;
 
+    private static final int WALL_CLOCK = 0x11;
+    private static final int SYSTEM_TIME = 0x12;
+    private static final int WALL_CLOCK_NEW = 0x4b564d00;
+    private static final int SYSTEM_TIME_NEW = 0x4b564d01;
+    private static final int HWCR = 0xc0010015;
+    /** McStatusWrEn of HWCR. */
+    private static final long STATUS_WRITABLE = 1L << 18;
+
     /** What KVM_GET_MSR_INDEX_LIST names. */
     private static final int[] LIST = {
         0x174, 0x175, 0x176, 0xc0000081, 0xc0000083, 0xc0000082, 0xc0000084, 0xc0000102, 0xc0000103, TSC, 0x277,
@@ -30,6 +38,8 @@ final class Msrs {
     private final CpuState state;
     private final @Nullable Lapic lapic;
     private final TimeSource time;
+
+    private final MachineCheck machineCheck = new MachineCheck();
 
     /** Registers that only keep what is written. */
     private final Map<Integer, Long> stored = new HashMap<>();
@@ -48,8 +58,6 @@ final class Msrs {
         stored.put(0x3a, 1L); // FEAT_CTL, locked
         stored.put(0x8b, 0x100000000L); // UCODE_REV
         stored.put(0xfe, 0x508L); // MTRRCAP: 8 variable ranges, fixed ranges, WC
-        stored.put(0x179, 0L); // MCG_CAP
-        stored.put(0x17a, 0L); // MCG_STATUS
         stored.put(MISC_ENABLE, 1L);
         stored.put(0x2ff, 0L); // MTRR_DEF_TYPE
         stored.put(0x250, 0L);
@@ -62,7 +70,11 @@ final class Msrs {
             stored.put(0x268 + i, 0L);
         }
         stored.put(0xc0010010, 0L); // SYSCFG
-        stored.put(0xc0010015, 0L); // HWCR
+        stored.put(HWCR, 0L);
+    }
+
+    MachineCheck machineCheck() {
+        return machineCheck;
     }
 
     static int[] list() {
@@ -92,9 +104,12 @@ final class Msrs {
                 answer[0] = apic.read(register);
                 return true;
             }
-        } else if (index == APIC_BASE) {
-            answer[0] = Lapic.DEFAULT_BASE | 1 << 11 | 1 << 8;
+        } else if (index == APIC_BASE || index == TSC_DEADLINE) {
+            answer[0] = index == TSC_DEADLINE ? 0 : Lapic.DEFAULT_BASE | 1 << 11 | 1 << 8;
             return true;
+        }
+        if (MachineCheck.has(index)) {
+            return machineCheck.read(index, false, answer);
         }
         Long value = stored.get(index);
         answer[0] = value == null ? 0 : value;
@@ -122,10 +137,14 @@ final class Msrs {
                 }
                 return true;
             }
-        } else if (index == APIC_BASE) {
+        } else if (index == APIC_BASE || index == TSC_DEADLINE) {
             return true;
         }
-        if (index == 0xfe || index == 0x179) {
+        if (MachineCheck.has(index)) {
+            boolean writable = (stored.getOrDefault(HWCR, 0L) & STATUS_WRITABLE) != 0;
+            return machineCheck.write(index, false, writable, value);
+        }
+        if (index == 0xfe) {
             return false;
         }
         return stored.computeIfPresent(index, (key, old) -> value) != null;
@@ -148,8 +167,11 @@ final class Msrs {
             case 0xc0000101 -> answer[0] = state.segment[CpuState.GS].base;
             case 0xc0000102 -> answer[0] = state.kernelGsBase;
             case 0xc0000103 -> answer[0] = state.tscAux;
+            case WALL_CLOCK, SYSTEM_TIME, WALL_CLOCK_NEW, SYSTEM_TIME_NEW -> answer[0] = 0;
             default -> {
-                return guestRead(index, answer);
+                return MachineCheck.has(index)
+                        ? machineCheck.read(index, true, answer)
+                        : guestRead(index, answer);
             }
         }
         return true;
@@ -180,8 +202,14 @@ final class Msrs {
             case APIC_BASE -> {
                 return lapic == null || lapic.setBase(value, true);
             }
+            // Clocks that the hypervisor keeps up: they can be off.
+            case WALL_CLOCK, SYSTEM_TIME, WALL_CLOCK_NEW, SYSTEM_TIME_NEW -> {
+                return value == 0;
+            }
             default -> {
-                return guestWrite(index, value);
+                return MachineCheck.has(index)
+                        ? machineCheck.write(index, true, true, value)
+                        : guestWrite(index, value);
             }
         }
         return true;

@@ -73,6 +73,8 @@ final class VcpuIoctls {
                 vcpu.queueNmi();
                 yield 0;
             }
+            case Ioctl.X86_SETUP_MCE -> set(
+                    user, argument, Long.BYTES, s -> vcpu.msrs().machineCheck().setUp(s.get(ValueLayout.JAVA_LONG, 0)));
             case Ioctl.SET_SIGNAL_MASK -> setSignalMask(user, argument);
             case Ioctl.GET_TSC_KHZ -> Kvm.TSC_KHZ;
             case Ioctl.SET_TSC_KHZ -> argument == 0 || argument == Kvm.TSC_KHZ ? 0 : -Errno.EINVAL;

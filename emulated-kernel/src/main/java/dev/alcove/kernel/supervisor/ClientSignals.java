@@ -10,7 +10,7 @@ import org.jspecify.annotations.Nullable;
  * The signals of a thread of the program, as procfs shows them. They are looked up when a call asks first, and then by
  * whoever calls {@link #look} while the call lasts. A thread that is being killed has SIGKILL pending.
  *
- * <p>One call at a time; {@link #look} may run beside it.
+ * <p>One call at a time; {@link #look} may run beside it: the monitor guards which call it is for.
  */
 final class ClientSignals implements Signals {
     private static final long SIGKILL = 1L << 8;
@@ -31,24 +31,35 @@ final class ClientSignals implements Signals {
     }
 
     /** A call begins; {@code stillWaiting} tells whether its thread waits for the answer. */
-    void begin(BooleanSupplier stillWaiting) {
+    synchronized void begin(BooleanSupplier stillWaiting) {
         waiting = stillWaiting;
         listener = null;
         fresh = false;
         replaced = false;
     }
 
-    /** Looks the signals up, and tells whoever listens when one is there that is not blocked. */
+    /**
+     * Looks the signals up, and tells whoever listens when one is there that is not blocked. What was found for a call
+     * that is over by then is nothing to the next one.
+     */
+    @SuppressWarnings("ReferenceEquality") // each call has one of its own
     void look() {
+        BooleanSupplier asked = waiting;
         String status = host.readText(directory, "status");
-        long found = status == null || !waiting.getAsBoolean() ? SIGKILL : mask(status, "SigPnd:") | mask(status, "ShdPnd:");
-        if (!replaced) {
-            blocked = status == null ? 0 : mask(status, "SigBlk:");
+        long found = status == null || !asked.getAsBoolean() ? SIGKILL : mask(status, "SigPnd:") | mask(status, "ShdPnd:");
+        Runnable told;
+        synchronized (this) {
+            if (waiting != asked) {
+                return;
+            }
+            if (!replaced) {
+                blocked = status == null ? 0 : mask(status, "SigBlk:");
+            }
+            pending = found;
+            fresh = true;
+            told = (found & ~blocked) != 0 ? listener : null;
         }
-        pending = found;
-        fresh = true;
-        Runnable told = listener;
-        if (told != null && (found & ~blocked) != 0) {
+        if (told != null) {
             told.run();
         }
     }

@@ -183,6 +183,9 @@ public final class SupervisedTrace implements AutoCloseable {
         /** Bytes of the struct, with the array behind it, whose length its first field has. */
         private int size(GroupLayout layout) {
             MemoryLayout last = layout.memberLayouts().getLast();
+            while (last instanceof GroupLayout group && group.name().orElse("$").startsWith("$")) {
+                last = group.memberLayouts().getLast(); // a struct without a name around the array
+            }
             byte[] first = copied(argument, Integer.BYTES);
             if (first == null || !(last instanceof SequenceLayout array) || array.elementCount() != 0) {
                 return (int) layout.byteSize();
@@ -199,7 +202,7 @@ public final class SupervisedTrace implements AutoCloseable {
          */
         public void end(long answer, long output) {
             boolean error = Linux.isError(answer);
-            line.put("answer", Values.number(answer));
+            line.put("answer", error ? (Object) answer : Values.number(answer));
             if (error) {
                 line.put("errno", Errno.name(answer));
             }

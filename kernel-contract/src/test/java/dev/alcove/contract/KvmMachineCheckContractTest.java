@@ -72,7 +72,7 @@ final class KvmMachineCheckContractTest {
     @EveryKernel
     void banksBeforeTheyAreSetUp(KernelUnderTest kernel) {
         try (Guest guest = new Guest(kernel)) {
-            assertEquals(BANKS, guest.m.sys.ioctl(guest.m.kvmFd, (int) kvm.KVM_CHECK_EXTENSION(), (long) MCE));
+            assertEquals(BANKS, guest.m.sys.ioctl(guest.m.kvmFd, kvm.KVM_CHECK_EXTENSION(), (long) MCE));
             assertEquals(BANKS, guest.get(CAPABILITY));
             assertEquals(0, guest.get(CONTROL));
             assertEquals(1, guest.set(CONTROL, 0));

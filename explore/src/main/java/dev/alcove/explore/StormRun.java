@@ -20,6 +20,8 @@ import java.util.ArrayList;
 import java.util.List;
 import java.util.Objects;
 import java.util.concurrent.CompletableFuture;
+import java.util.concurrent.ExecutionException;
+import java.util.concurrent.FutureTask;
 import org.jspecify.annotations.Nullable;
 
 /** Runs one {@link Storm}. Everything but the constructor and {@link #run} belongs to whoever has the baton. */
@@ -48,8 +50,24 @@ final class StormRun implements GuestSteps {
         this.conversions = new Watched(machine.engine(), scheduler, ledger, gate, storm, strands);
     }
 
-    /** Runs a case on a kernel of its own. */
+    /**
+     * Runs a case on a kernel of its own, and on a thread of its own: a kernel is reachable from what each thread that
+     * called it has of it, so it goes when they have ended.
+     */
     static Ending run(Storm storm, KernelProfile profile, Parts parts, boolean logging) {
+        FutureTask<Ending> task = new FutureTask<>(() -> runHere(storm, profile, parts, logging));
+        Thread.ofPlatform().daemon().name("storm").start(task);
+        try {
+            return task.get();
+        } catch (InterruptedException _) {
+            Thread.currentThread().interrupt();
+            throw new IllegalStateException("interrupted");
+        } catch (ExecutionException e) {
+            throw new IllegalStateException("seed " + storm.seed(), e.getCause());
+        }
+    }
+
+    private static Ending runHere(Storm storm, KernelProfile profile, Parts parts, boolean logging) {
         StormRun run = new StormRun(storm, profile, parts, logging);
         try {
             Violation violation = run.run();

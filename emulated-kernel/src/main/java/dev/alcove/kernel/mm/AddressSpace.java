@@ -378,16 +378,26 @@ public final class AddressSpace extends Mm {
     }
 
     private long frame(long address, boolean write, boolean pin) {
+        Vma vma = usable(address, write, pin);
+        return vma == null ? -Errno.EFAULT : frame(vma, address);
+    }
+
+    /** The VMA behind an address, where a user may touch its pages, or they can be pinned; null where not. */
+    private @Nullable Vma usable(long address, boolean write, boolean pin) {
         Map.Entry<Long, Vma> entry = vmas.floorEntry(address);
         if (entry == null) {
-            return -Errno.EFAULT;
+            return null;
         }
         Vma vma = entry.getValue();
         PageStore store = vma.store();
-        if (address >= vma.end() || store == null || !vma.allows(write) || !store.userAccessible(vma.index(address))) {
-            return -Errno.EFAULT;
-        }
-        return pin && store.pfnMap() ? -Errno.EFAULT : store.frame(vma.index(address));
+        boolean usable = address < vma.end() && store != null && vma.allows(write) && !(pin && store.pfnMap());
+        return usable ? vma : null;
+    }
+
+    private static long frame(Vma vma, long address) {
+        PageStore store = vma.store();
+        long index = vma.index(address);
+        return store == null || !store.userAccessible(index) ? -Errno.EFAULT : store.frame(index);
     }
 
     @Override
@@ -410,8 +420,13 @@ public final class AddressSpace extends Mm {
     public int pin(long address, int count, boolean write, long[] frames, int at) {
         lock.readLock().lock();
         try {
+            Vma vma = null;
             for (int page = 0; page < count; page++) {
-                long frame = frame(address + ((long) page << Linux.PAGE_SHIFT), write, true);
+                long next = address + ((long) page << Linux.PAGE_SHIFT);
+                if (vma == null || next >= vma.end()) {
+                    vma = usable(next, write, true);
+                }
+                long frame = vma == null ? -Errno.EFAULT : frame(vma, next);
                 if (frame < 0) {
                     return page > 0 ? page : (int) frame;
                 }

@@ -56,6 +56,7 @@ final class VfioPeerDmaContractTest {
         /** Before anything is open that a test which is skipped would leave so: a device can be opened once. */
         private static void needsDmaBufs(KernelUnderTest kernel) {
             try (EduUnderTest probe = new EduUnderTest(kernel)) {
+                probe.attached();
                 kernel.needs("VFIO_DEVICE_FEATURE_DMA_BUF", probe.ioctl(VfioUnderTest.FEATURE, 8, PROBE | GET | DMA_BUF));
             }
         }

@@ -49,6 +49,17 @@ public final class RetriedSyscalls implements InvocationHandler {
     /** Takes the log before it finds no room for it. */
     private static final int KVM_GET_DIRTY_LOG = 0x4010ae42;
 
+    /** Takes the dirty bits before it finds no room for them. */
+    private static final int IOMMU_HWPT_GET_DIRTY_BITMAP = 0x3b8c;
+
+    /** Leaves in its struct how many requests are done, and so none to be done again. */
+    private static final int IOMMU_HWPT_INVALIDATE = 0x3b8d;
+
+    /** Of the mock IOMMU's commands that which reports an event: one without memory is numbered, and told as lost. */
+    private static final int IOMMU_TEST_CMD = 0x3ba0;
+
+    private static final int IOMMU_TEST_OP_TRIGGER_VEVENT = 17;
+
     /** Its emulator takes memory that it cannot get for a device, and has gone on when it says so. */
     private static final int KVM_RUN = 0xae80;
 
@@ -98,7 +109,10 @@ public final class RetriedSyscalls implements InvocationHandler {
     public @Nullable Object invoke(Object proxy, Method method, @Nullable Object @Nullable [] arguments) throws Throwable {
         boolean once = ONCE.contains(method.getName())
                 || isRequest(method, arguments, KVM_GET_DIRTY_LOG)
-                || isRequest(method, arguments, KVM_RUN);
+                || isRequest(method, arguments, KVM_RUN)
+                || isRequest(method, arguments, IOMMU_HWPT_GET_DIRTY_BITMAP)
+                || isRequest(method, arguments, IOMMU_HWPT_INVALIDATE)
+                || reportsEvent(method, arguments);
         if (once || method.getDeclaringClass() == Object.class) {
             return call(method, arguments);
         }
@@ -143,6 +157,13 @@ public final class RetriedSyscalls implements InvocationHandler {
 
     private static boolean isRequest(Method method, @Nullable Object @Nullable [] arguments, int request) {
         return method.getName().equals("ioctl") && arguments != null && Objects.equals(arguments[1], request);
+    }
+
+    private static boolean reportsEvent(Method method, @Nullable Object @Nullable [] arguments) {
+        return isRequest(method, arguments, IOMMU_TEST_CMD)
+                && arguments != null
+                && arguments[2] instanceof MemorySegment struct
+                && struct.get(ValueLayout.JAVA_INT, Integer.BYTES) == IOMMU_TEST_OP_TRIGGER_VEVENT;
     }
 
     /** What is left of a transfer that a failure has cut short: the bytes moved. */

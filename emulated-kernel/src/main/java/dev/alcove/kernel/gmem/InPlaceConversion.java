@@ -61,7 +61,7 @@ final class InPlaceConversion {
             return answer;
         }
         if (answer > 0) {
-            struct.set(JAVA_LONG_UNALIGNED, ERROR_OFFSET, answer - 1 << Linux.PAGE_SHIFT);
+            struct.set(JAVA_LONG_UNALIGNED, ERROR_OFFSET, (answer - 1) << Linux.PAGE_SHIFT);
             return task.memory().copyOut(argument, struct) != 0 ? -Errno.EFAULT : -Errno.EAGAIN;
         }
         return 0;

@@ -3,8 +3,8 @@ package dev.alcove.memory;
 
 import dev.alcove.discard.GpaRange;
 import dev.alcove.kvm.Vm;
-import dev.alcove.sys.AlcoveException;
 import dev.alcove.memory.SharedBacking.FilePlace;
+import dev.alcove.sys.AlcoveException;
 import dev.alcove.sys.BadInputException;
 import dev.alcove.sys.Syscalls;
 import java.lang.foreign.MemorySegment;

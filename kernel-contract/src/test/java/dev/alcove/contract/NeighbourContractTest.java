@@ -43,7 +43,7 @@ final class NeighbourContractTest {
             // The neighbour: every fourth page stays.
             MemorySegment[] looks = new MemorySegment[PAGES / 4];
             for (int i = 0; i < looks.length; i++) {
-                looks[i] = look(shared, test, device, IOVA + 4 * i * PAGE, memory + 4 * i * PAGE);
+                looks[i] = look(shared, test, device, IOVA + 4L * i * PAGE, memory + 4L * i * PAGE);
             }
             AtomicBoolean ended = new AtomicBoolean();
             CompletableFuture<Long> seen = CompletableFuture.supplyAsync(() -> {

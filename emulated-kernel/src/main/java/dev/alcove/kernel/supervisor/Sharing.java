@@ -57,7 +57,6 @@ final class Sharing {
     void insert(Client client, Notification call, Insertion insertion) {
         client.setInserting(true);
         trace(() -> map(client, call, insertion));
-        client.setInserting(false);
     }
 
     private void map(Client client, Notification call, Insertion insertion) {
@@ -84,6 +83,8 @@ final class Sharing {
             }
             tracee.answer(address);
         } finally {
+            // Before the thread is let go, which happens when this one ends: its next call is its own again.
+            client.setInserting(false);
             if (!answered) {
                 listener.answer(call.id(), -Errno.ENOMEM);
             }

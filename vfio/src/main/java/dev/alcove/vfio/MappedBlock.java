@@ -59,13 +59,7 @@ final class MappedBlock implements RamDiscardListener {
         MapCounters cost = new MapCounters(counters);
         event.begin();
         Outcome outcome = map(offset, size, cost);
-        event.end();
-        event.iova = iova + offset;
-        event.size = size;
-        event.strategy = strategy.name();
-        event.ioctls = cost.mapIoctls() + cost.unmapIoctls();
-        event.outcome = outcome.toString();
-        event.commit();
+        event.commit(iova + offset, size, strategy, cost, outcome);
         return outcome;
     }
 
@@ -92,13 +86,7 @@ final class MappedBlock implements RamDiscardListener {
         MapCounters cost = new MapCounters(counters);
         event.begin();
         Outcome outcome = unmap(offset, size, cost);
-        event.end();
-        event.iova = iova + offset;
-        event.size = size;
-        event.strategy = strategy.name();
-        event.ioctls = cost.mapIoctls() + cost.unmapIoctls();
-        event.outcome = outcome.toString();
-        event.commit();
+        event.commit(iova + offset, size, strategy, cost, outcome);
         return outcome;
     }
 

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 package dev.alcove.kernel.file;
 
+import dev.alcove.kernel.locking.RwSemaphore;
 import dev.alcove.kernel.mm.PageStore;
 import dev.alcove.kernel.mm.PhysicalMemory;
 import dev.alcove.kernel.task.Task;
@@ -12,7 +13,6 @@ import java.util.List;
 import java.util.NavigableSet;
 import java.util.Objects;
 import java.util.TreeSet;
-import java.util.concurrent.locks.ReentrantReadWriteLock;
 
 /**
  * A memfd, or shared anonymous memory, which is a memfd without a descriptor (shmem).
@@ -40,7 +40,7 @@ public class MemoryFile extends OpenFile {
     private final long inode;
     private final long largestFolio;
     private final Runnable release;
-    private final ReentrantReadWriteLock lock = new ReentrantReadWriteLock();
+    private final RwSemaphore lock = new RwSemaphore();
 
     /** Pages past the end that fallocate(2) has reserved: nobody sees more of them than their number. */
     private final NavigableSet<Long> past = new TreeSet<>();

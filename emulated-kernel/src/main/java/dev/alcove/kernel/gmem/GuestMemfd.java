@@ -6,6 +6,7 @@ import dev.alcove.kernel.Proposal;
 import dev.alcove.kernel.file.Mapping;
 import dev.alcove.kernel.file.OpenFile;
 import dev.alcove.kernel.file.Stat;
+import dev.alcove.kernel.locking.Mutex;
 import dev.alcove.kernel.mm.PageStore;
 import dev.alcove.kernel.mm.PhysicalMemory;
 import dev.alcove.kernel.task.Task;
@@ -16,7 +17,6 @@ import java.util.List;
 import java.util.Map;
 import java.util.Objects;
 import java.util.TreeMap;
-import java.util.concurrent.locks.ReentrantLock;
 import org.jspecify.annotations.Nullable;
 
 /**
@@ -49,7 +49,7 @@ public final class GuestMemfd extends OpenFile {
     private final long flags;
     private final long inode;
     private final PageStore store;
-    private final ReentrantLock lock = new ReentrantLock();
+    private final Mutex lock = new Mutex();
 
     /** By first page; disjoint. */
     private final TreeMap<Long, Binding> bindings = new TreeMap<>();

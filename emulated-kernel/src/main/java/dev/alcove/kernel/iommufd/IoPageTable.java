@@ -6,12 +6,12 @@ import dev.alcove.kernel.iommu.IommuDevice;
 import dev.alcove.kernel.iommu.IommuDomain;
 import dev.alcove.kernel.iommu.ReservedRegion;
 import dev.alcove.kernel.iommufd.IntervalTree.Span;
+import dev.alcove.kernel.locking.RwSemaphore;
 import dev.alcove.kernel.mm.Allocator;
 import dev.alcove.sys.Errno;
 import dev.alcove.sys.Linux;
 import java.util.ArrayList;
 import java.util.List;
-import java.util.concurrent.locks.ReentrantReadWriteLock;
 import org.jspecify.annotations.Nullable;
 
 /**
@@ -29,8 +29,8 @@ final class IoPageTable {
     private static final int MOST_NOTIFICATIONS = 100;
 
     private final Allocator allocator;
-    private final ReentrantReadWriteLock domainsLock = new ReentrantReadWriteLock();
-    private final ReentrantReadWriteLock iovaLock = new ReentrantReadWriteLock();
+    private final RwSemaphore domainsLock = new RwSemaphore();
+    private final RwSemaphore iovaLock = new RwSemaphore();
     private final IntervalTree<IopArea> areas = new IntervalTree<>();
     private IntervalTree<Object> allowed = new IntervalTree<>();
     private final IntervalTree<Object> reserved = new IntervalTree<>();

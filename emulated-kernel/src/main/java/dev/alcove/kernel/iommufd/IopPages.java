@@ -4,12 +4,12 @@ package dev.alcove.kernel.iommufd;
 import dev.alcove.kernel.iommu.IommuDomain;
 import dev.alcove.kernel.iommu.PfnRuns;
 import dev.alcove.kernel.iommufd.IntervalTree.Span;
+import dev.alcove.kernel.locking.Mutex;
 import dev.alcove.kernel.mm.Mm;
 import dev.alcove.sys.Errno;
 import dev.alcove.sys.Linux;
 import java.lang.foreign.MemorySegment;
 import java.util.List;
-import java.util.concurrent.locks.ReentrantLock;
 import org.jspecify.annotations.Nullable;
 
 /**
@@ -27,7 +27,7 @@ final class IopPages {
     /** IOVAs are unmapped in steps of this many bytes; no page table entry is larger. */
     private static final long UNMAP_STEP = 1L << 30;
 
-    final ReentrantLock mutex = new ReentrantLock();
+    final Mutex mutex = new Mutex();
     private final Iommufd module;
     private final PageSource source;
     private final boolean writable;

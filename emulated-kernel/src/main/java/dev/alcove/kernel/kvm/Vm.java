@@ -6,6 +6,7 @@ import dev.alcove.kernel.Proposal;
 import dev.alcove.kernel.gmem.GmemOwner;
 import dev.alcove.kernel.gmem.GuestMemfd;
 import dev.alcove.kernel.gmem.MemoryAttributes;
+import dev.alcove.kernel.locking.Mutex;
 import dev.alcove.kernel.mm.Mm;
 import dev.alcove.kernel.mm.MmuNotifier;
 import dev.alcove.kernel.mm.PhysicalMemory;
@@ -31,7 +32,7 @@ final class Vm implements GmemOwner {
     static final int SW_PROTECTED = 1;
 
     final ReentrantLock lock = new ReentrantLock();
-    final ReentrantLock slotsLock = new ReentrantLock();
+    final Mutex slotsLock = new Mutex();
     private final Kvm kvm;
     private final int type;
     private final Mm mm;

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 package dev.alcove.kernel.mm;
 
+import dev.alcove.kernel.locking.RwSemaphore;
 import dev.alcove.sys.Errno;
 import dev.alcove.sys.Linux;
 import java.lang.foreign.MemorySegment;
@@ -9,7 +10,6 @@ import java.util.List;
 import java.util.Map;
 import java.util.TreeMap;
 import java.util.concurrent.CopyOnWriteArrayList;
-import java.util.concurrent.locks.ReentrantReadWriteLock;
 import org.jspecify.annotations.Nullable;
 
 /**
@@ -29,7 +29,7 @@ public final class AddressSpace extends Mm {
     private final PhysicalMemory memory;
     private final long base;
     private final long size;
-    private final ReentrantReadWriteLock lock = new ReentrantReadWriteLock();
+    private final RwSemaphore lock = new RwSemaphore();
     /** By start address. Guarded by the lock. */
     private final TreeMap<Long, Vma> vmas = new TreeMap<>();
     /** Free page numbers of the reservation. Guarded by the lock. */

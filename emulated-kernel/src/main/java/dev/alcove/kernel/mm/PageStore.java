@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 package dev.alcove.kernel.mm;
 
+import dev.alcove.kernel.locking.Mutex;
 import dev.alcove.sys.Errno;
 import dev.alcove.sys.Linux;
 import java.lang.foreign.MemorySegment;
@@ -14,7 +15,6 @@ import java.util.List;
 import java.util.Map;
 import java.util.Set;
 import java.util.TreeMap;
-import java.util.concurrent.locks.ReentrantLock;
 import org.jspecify.annotations.Nullable;
 
 /**
@@ -43,7 +43,7 @@ public final class PageStore {
     private final boolean pfnMap;
     /** The pool that the pages come from, if they come and go in units of huge pages. */
     private final @Nullable HugePages pool;
-    private final ReentrantLock lock = new ReentrantLock();
+    private final Mutex lock = new Mutex();
     private volatile long pages;
     /** Sorted, never changed in place; replaced under the lock. */
     private volatile PageExtent[] extents = {};

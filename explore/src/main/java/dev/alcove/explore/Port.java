@@ -31,6 +31,10 @@ final class Port {
     private final EmulatedKernel kernel;
     private final IommuDevice device;
     private final Deque<AutoCloseable> open = new ArrayDeque<>();
+    private BiConsumer<String, Runnable> exclusively = (_, action) -> action.run();
+    /** What follows the memory, as soon as it may have mapped some. */
+    private @Nullable VfioDmaMapper follower;
+    /** The same, while it has mapped all. */
     private @Nullable VfioDmaMapper mapper;
     /** Whether all that is shared is mapped: neither coming nor going. */
     private boolean follows;
@@ -60,11 +64,12 @@ final class Port {
     /**
      * Plugs the device in. Where that fails, nothing of it is left.
      *
-     * @param exclusively runs what takes the lock of a discard manager for writing
+     * @param alone runs what takes the lock of a discard manager for writing
      * @throws AlcoveException what went wrong
      */
     void plug(
-            Syscalls syscalls, String strategy, GuestMemory memory, BiConsumer<String, Runnable> exclusively) {
+            Syscalls syscalls, String strategy, GuestMemory memory, BiConsumer<String, Runnable> alone) {
+        exclusively = alone;
         try {
             IommuFd iommu = IommuFd.open(syscalls);
             open.push(iommu);
@@ -73,18 +78,18 @@ final class Port {
             open.push(ioas);
             MapStrategy prepared = strategy.equals("cut") ? CutStrategy.prepare(ioas) : new PageStrategy(ioas);
             attach(context, ioas);
-            VfioDmaMapper follower = new VfioDmaMapper(prepared);
-            open.push(() -> exclusively.accept("unregisters the blocks", follower::close));
+            VfioDmaMapper fresh = new VfioDmaMapper(prepared);
+            follower = fresh;
             for (RamBlock block : memory.blocks()) {
                 exclusively.accept("registers " + block.name(), () -> {
-                    Outcome outcome = follower.add(
+                    Outcome outcome = fresh.add(
                             block.discards(), new Iova(block.range().start().value()), block.hva());
                     if (!outcome.isDone()) {
                         throw new InvariantException(block + " is not mapped: " + outcome);
                     }
                 });
             }
-            mapper = follower;
+            mapper = fresh;
             follows = true;
         } catch (AlcoveException refused) {
             unplug();
@@ -105,10 +110,23 @@ final class Port {
         open.push(() -> context.detach(id, 0));
     }
 
-    /** Takes the device away: its mappings first, then the device, then its address space. */
+    /**
+     * Takes the device away: its mappings first, then the device, then its address space, with which mappings go that
+     * could not be unmapped.
+     */
     void unplug() {
         follows = false;
         mapper = null;
+        VfioDmaMapper last = follower;
+        follower = null;
+        if (last == null) {
+            closeAll();
+        } else {
+            exclusively.accept("unregisters the blocks", () -> last.closeWith(this::closeAll));
+        }
+    }
+
+    private void closeAll() {
         RuntimeException first = null;
         while (!open.isEmpty()) {
             try {

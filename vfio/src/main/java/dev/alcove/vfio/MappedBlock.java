@@ -45,6 +45,15 @@ final class MappedBlock implements RamDiscardListener {
         return discards.size();
     }
 
+    long iova() {
+        return iova;
+    }
+
+    /** The kernel has unmapped everything by itself. */
+    void forgetMappings() {
+        counters.mapped(-pages.set(0, size(), false));
+    }
+
     /** Visits the IOVAs that are mapped. */
     void forEachMapped(RangeVisitor visitor) {
         pages.forEach(0, size(), (offset, length) -> visitor.range(iova + offset, length));

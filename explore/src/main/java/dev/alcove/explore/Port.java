@@ -31,10 +31,6 @@ final class Port {
     private final EmulatedKernel kernel;
     private final IommuDevice device;
     private final Deque<AutoCloseable> open = new ArrayDeque<>();
-    private BiConsumer<String, Runnable> exclusively = (_, action) -> action.run();
-    /** What follows the memory, as soon as it may have mapped some. */
-    private @Nullable VfioDmaMapper follower;
-    /** The same, while it has mapped all. */
     private @Nullable VfioDmaMapper mapper;
     /** Whether all that is shared is mapped: neither coming nor going. */
     private boolean follows;
@@ -64,12 +60,11 @@ final class Port {
     /**
      * Plugs the device in. Where that fails, nothing of it is left.
      *
-     * @param alone runs what takes the lock of a discard manager for writing
+     * @param exclusively runs what takes the lock of a discard manager for writing
      * @throws AlcoveException what went wrong
      */
     void plug(
-            Syscalls syscalls, String strategy, GuestMemory memory, BiConsumer<String, Runnable> alone) {
-        exclusively = alone;
+            Syscalls syscalls, String strategy, GuestMemory memory, BiConsumer<String, Runnable> exclusively) {
         try {
             IommuFd iommu = IommuFd.open(syscalls);
             open.push(iommu);
@@ -78,18 +73,18 @@ final class Port {
             open.push(ioas);
             MapStrategy prepared = strategy.equals("cut") ? CutStrategy.prepare(ioas) : new PageStrategy(ioas);
             attach(context, ioas);
-            VfioDmaMapper fresh = new VfioDmaMapper(prepared);
-            follower = fresh;
+            VfioDmaMapper follower = new VfioDmaMapper(prepared);
+            open.push(() -> exclusively.accept("unregisters the blocks", follower::close));
             for (RamBlock block : memory.blocks()) {
                 exclusively.accept("registers " + block.name(), () -> {
-                    Outcome outcome = fresh.add(
+                    Outcome outcome = follower.add(
                             block.discards(), new Iova(block.range().start().value()), block.hva());
                     if (!outcome.isDone()) {
                         throw new InvariantException(block + " is not mapped: " + outcome);
                     }
                 });
             }
-            mapper = fresh;
+            mapper = follower;
             follows = true;
         } catch (AlcoveException refused) {
             unplug();
@@ -110,23 +105,10 @@ final class Port {
         open.push(() -> context.detach(id, 0));
     }
 
-    /**
-     * Takes the device away: its mappings first, then the device, then its address space, with which mappings go that
-     * could not be unmapped.
-     */
+    /** Takes the device away: its mappings first, then the device, then its address space. */
     void unplug() {
         follows = false;
         mapper = null;
-        VfioDmaMapper last = follower;
-        follower = null;
-        if (last == null) {
-            closeAll();
-        } else {
-            exclusively.accept("unregisters the blocks", () -> last.closeWith(this::closeAll));
-        }
-    }
-
-    private void closeAll() {
         RuntimeException first = null;
         while (!open.isEmpty()) {
             try {

@@ -154,6 +154,9 @@ public final class SharedBacking extends KernelFile implements MemoryBacking {
         do {
             answer = punch(offset, length);
         } while (answer == -Errno.EINTR);
+        if (answer == 0) {
+            return;
+        }
         SyscallException.check(
                 answer,
                 backend.shared() && fd() >= 0 ? "fallocate(PUNCH_HOLE)" : "madvise",

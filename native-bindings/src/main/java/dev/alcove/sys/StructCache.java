@@ -15,10 +15,14 @@ import org.jspecify.annotations.Nullable;
  * {@value #IDLE} get fresh structs, which the garbage collector frees.
  */
 public final class StructCache {
+    /** A power of two. */
     private static final int IDLE = 4;
 
+    /** Slots are this many references apart, so that threads that use their own do not share a cache line. */
+    private static final int STRIDE = 16;
+
     private final MemoryLayout layout;
-    private final AtomicReferenceArray<@Nullable MemorySegment> idle = new AtomicReferenceArray<>(IDLE);
+    private final AtomicReferenceArray<@Nullable MemorySegment> idle = new AtomicReferenceArray<>(IDLE * STRIDE);
 
     public StructCache(MemoryLayout layout) {
         this.layout = layout;
@@ -26,9 +30,11 @@ public final class StructCache {
 
     /** A struct for the caller alone. */
     public MemorySegment take() {
+        int home = home();
         for (int i = 0; i < IDLE; i++) {
-            if (idle.getPlain(i) != null) {
-                MemorySegment struct = idle.getAndSet(i, null);
+            int slot = slot(home + i);
+            if (idle.getPlain(slot) != null) {
+                MemorySegment struct = idle.getAndSet(slot, null);
                 if (struct != null) {
                     return struct;
                 }
@@ -39,10 +45,21 @@ public final class StructCache {
 
     /** Takes a struct back; the caller must not use it any more. */
     public void give(MemorySegment struct) {
+        int home = home();
         for (int i = 0; i < IDLE; i++) {
-            if (idle.getPlain(i) == null && idle.compareAndSet(i, null, struct)) {
+            int slot = slot(home + i);
+            if (idle.getPlain(slot) == null && idle.compareAndSet(slot, null, struct)) {
                 return;
             }
         }
+    }
+
+    /** Where the calling thread looks first. */
+    private static int home() {
+        return (int) Thread.currentThread().threadId();
+    }
+
+    private static int slot(int number) {
+        return (number & IDLE - 1) * STRIDE;
     }
 }

@@ -86,7 +86,6 @@ final class DeviceSpace implements AutoCloseable {
      * addresses must say so before.
      *
      * @return the device, which {@link #leave} closes
-     * @throws dev.alcove.sys.AlcoveException what is wrong. With the first device the space is of no use then: close it
      */
     VfioDevice join(PciAddress address) {
         VfioDevice device = members.join(address);
@@ -94,11 +93,15 @@ final class DeviceSpace implements AutoCloseable {
         try {
             if (mapper == null) {
                 VfioDmaMapper created = new VfioDmaMapper(strategy(members.space()), memory.bytes());
-                // Known before it maps anything: close() takes back what it has mapped until something is refused.
-                mapper = created;
-                for (RamBlock block : memory.blocks()) {
-                    check(created, block, address);
+                try {
+                    for (RamBlock block : memory.blocks()) {
+                        check(created, block, address);
+                    }
+                } catch (RuntimeException e) {
+                    created.close();
+                    throw e;
                 }
+                mapper = created;
             }
             return device;
         } catch (RuntimeException e) {
@@ -142,20 +145,17 @@ final class DeviceSpace implements AutoCloseable {
         device.close();
     }
 
-    /**
-     * Takes all devices out, then unmaps the guest's memory. Complete in any case: what cannot be unmapped goes with the
-     * address space, and until it is gone no conversion relies on it.
-     */
+    /** Takes all devices out, then unmaps the guest's memory. */
     @Override
     public void close() {
         Set.copyOf(devices).forEach(this::leave);
-        VfioDmaMapper last = mapper;
-        mapper = null;
-        if (last == null) {
-            members.close();
-        } else {
-            last.closeWith(members::close);
+        CloseStack rest = new CloseStack();
+        rest.add(members);
+        if (mapper != null) {
+            rest.add(mapper);
+            mapper = null;
         }
+        rest.close();
     }
 
     /** Devices with a file of their own. */

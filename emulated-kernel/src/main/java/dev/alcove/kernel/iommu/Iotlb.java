@@ -61,6 +61,15 @@ final class Iotlb {
 
     /** Drops a domain's translations of pages [first, first + count). */
     synchronized void invalidate(int domain, long first, long count) {
+        if (count <= SETS) {
+            for (long page = first; page < first + count; page++) {
+                int slot = slot(domain, page);
+                if (slot >= 0) {
+                    domains[slot] = 0;
+                }
+            }
+            return;
+        }
         for (int slot = 0; slot < ENTRIES; slot++) {
             if (domains[slot] == domain && pages[slot] >= first && pages[slot] - first < count) {
                 domains[slot] = 0;

@@ -14,7 +14,8 @@ public final class PfnRuns {
 
     private static final int WORDS = 3;
 
-    private long[] words = new long[8 * WORDS];
+    /** Most are of one run. */
+    private long[] words = new long[WORDS];
     private int used;
     private long pages;
 

@@ -116,7 +116,7 @@ final class CompatCommands {
                 }
                 result = ioas.table.unmap(0, -1, unmapped);
             } else {
-                result = ioas.table.largePages() ? 0 : cut(ioas, iova, size);
+                result = ioas.table.largePages() ? 0 : ioas.table.cutAround(iova, size);
                 if (result != 0) {
                     return result;
                 }
@@ -125,12 +125,6 @@ final class CompatCommands {
             vfio_iommu_type1_dma_unmap.size(unmap, unmapped[0]);
             return task.memory().copyOut(address, unmap) != 0 ? -Errno.EFAULT : result;
         });
-    }
-
-    /** Makes the range's ends ends of areas, the upper one first. */
-    private static long cut(Ioas ioas, long iova, long size) {
-        int error = ioas.table.cut(iova + size - 1);
-        return error != 0 || iova == 0 ? error : ioas.table.cut(iova - 1);
     }
 
     private long getInfo(long address) {

@@ -36,6 +36,13 @@ final class IntervalTree<V> {
             return order != 0 ? order < 0 : sequence < other.sequence;
         }
 
+        /** What is below reaches at least that far. */
+        private void reach(long end) {
+            if (Long.compareUnsigned(end, maxLast) > 0) {
+                maxLast = end;
+            }
+        }
+
         private void update() {
             long max = last;
             if (left != null && Long.compareUnsigned(left.maxLast, max) > 0) {
@@ -66,43 +73,62 @@ final class IntervalTree<V> {
         random ^= random >>> 17;
         random ^= random << 5;
         Span<V> span = new Span<>(first, last, value, nextSequence++, random);
-        root = insert(root, span);
+        Span<V> parent = null;
+        boolean toLeft = false;
+        Span<V> node = root;
+        while (node != null && node.priority >= span.priority) {
+            node.reach(last);
+            parent = node;
+            toLeft = span.before(node);
+            node = toLeft ? node.left : node.right;
+        }
+        split(node, span);
+        link(parent, toLeft, span);
         size++;
         return span;
     }
 
-    private static <V> Span<V> insert(@Nullable Span<V> node, Span<V> span) {
+    private void link(@Nullable Span<V> parent, boolean toLeft, @Nullable Span<V> child) {
+        if (parent == null) {
+            root = child;
+        } else if (toLeft) {
+            parent.left = child;
+        } else {
+            parent.right = child;
+        }
+    }
+
+    /** Makes what is below a node the children of a new one: what is before it, and what is behind. */
+    private static <V> void split(@Nullable Span<V> node, Span<V> span) {
         if (node == null) {
-            return span;
+            return;
         }
         if (span.before(node)) {
-            Span<V> left = insert(node.left, span);
-            node.left = left;
-            if (left.priority > node.priority) {
-                node.left = left.right;
-                left.right = node;
-                node.update();
-                left.update();
-                return left;
-            }
+            split(node.left, span);
+            node.left = span.right;
+            node.update();
+            span.right = node;
         } else {
-            Span<V> right = insert(node.right, span);
-            node.right = right;
-            if (right.priority > node.priority) {
-                node.right = right.left;
-                right.left = node;
-                node.update();
-                right.update();
-                return right;
-            }
+            split(node.right, span);
+            node.right = span.left;
+            node.update();
+            span.left = node;
         }
-        node.update();
-        return node;
+        span.reach(node.maxLast);
     }
 
     /** Takes an interval out that {@link #insert} of this tree answered. */
     void remove(Span<V> span) {
-        root = remove(root, span);
+        Span<V> parent = null;
+        boolean toLeft = false;
+        Span<V> node = root;
+        // Whose greatest end is another's keeps it, and so do all above.
+        while (node != null && node != span && node.maxLast != span.last) {
+            parent = node;
+            toLeft = span.before(node);
+            node = toLeft ? node.left : node.right;
+        }
+        link(parent, toLeft, remove(node, span));
         size--;
     }
 

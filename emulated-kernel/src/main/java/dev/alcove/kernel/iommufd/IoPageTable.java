@@ -65,8 +65,8 @@ final class IoPageTable {
 
     private int insertAreas(List<Slice> slices, long[] iova, boolean choose, int rights, List<IopArea> made) {
         long length = 0;
-        for (Slice slice : slices) {
-            length += slice.length();
+        for (int i = 0; i < slices.size(); i++) {
+            length += slices.get(i).length();
         }
         iovaLock.writeLock().lock();
         try {
@@ -88,12 +88,12 @@ final class IoPageTable {
                 return error;
             }
             long at = iova[0];
-            for (Slice slice : slices) {
-                error = insertArea(slice, at, rights, made);
+            for (int i = 0; i < slices.size(); i++) {
+                error = insertArea(slices.get(i), at, rights, made);
                 if (error != 0) {
                     return error;
                 }
-                at += slice.length();
+                at += slices.get(i).length();
             }
             return 0;
         } finally {
@@ -329,22 +329,26 @@ final class IoPageTable {
     }
 
     /**
-     * Cuts areas so that none reaches over an IOVA ({@code iopt_cut_iova}); nothing happens in a hole, at an area's end,
-     * or, as Linux has it, behind an area's first byte.
-     * Translations do not change, not even for a moment.
+     * Cuts areas so that none reaches over the ends of a range ({@code iopt_cut_iova}, the upper end first). Translations do
+     * not change, not even for a moment.
      *
-     * @param iova the last byte of the lower half
      * @return 0; {@code -EBUSY} in transition; {@code -EINVAL} not aligned, or a domain may use large entries;
      *     {@code -ENOMEM}
      */
-    int cut(long iova) {
+    int cutAround(long iova, long length) {
         iovaLock.writeLock().lock();
         try {
-            Span<IopArea> span = areas.first(iova, iova);
-            return span == null || span.first == iova || span.last == iova ? 0 : split(span.value, iova + 1);
+            int error = cut(iova + length - 1);
+            return error != 0 || iova == 0 ? error : cut(iova - 1);
         } finally {
             iovaLock.writeLock().unlock();
         }
+    }
+
+    /** Nothing happens in a hole, at an area's end, or, as Linux has it, behind an area's first byte. */
+    private int cut(long iova) {
+        Span<IopArea> span = areas.first(iova, iova);
+        return span == null || span.first == iova || span.last == iova ? 0 : split(span.value, iova + 1);
     }
 
     private int split(IopArea area, long boundary) {

@@ -4,22 +4,25 @@ package dev.alcove.kernel.iommufd;
 import dev.alcove.kernel.mm.Allocator;
 import dev.alcove.sys.Errno;
 import java.util.ArrayList;
+import java.util.Arrays;
 import java.util.BitSet;
-import java.util.HashMap;
 import java.util.List;
-import java.util.Map;
 import org.jspecify.annotations.Nullable;
 
 /**
- * The ids of a context: one space for all types, from 1, the lowest free one next. Lock: its monitor, a leaf.
+ * The ids of a context: one space for all types, from 1, the lowest free one next.
  *
  * <p>An object has users, which make DESTROY answer EBUSY. Some of them are brief: calls that run at the moment. A driver
  * that takes its device away waits for those ({@link #remove}).
+ *
+ * <p>Lock: its monitor, a leaf, for ids and for lasting users. Who becomes a brief user takes no lock, so that calls on
+ * different objects do not meet here.
  */
 final class ObjectTable {
     private final Allocator allocator;
     private final BitSet taken = new BitSet();
-    private final Map<Integer, IommufdObject> objects = new HashMap<>();
+    /** By id; slots change under the lock, and the array is written again after each change, for who reads without. */
+    private volatile @Nullable IommufdObject[] objects = new IommufdObject[16];
 
     ObjectTable(Allocator allocator) {
         this.allocator = allocator;
@@ -43,30 +46,48 @@ final class ObjectTable {
 
     /** Makes an object visible under the id it was made with. */
     synchronized void add(IommufdObject object) {
-        objects.put(object.id(), object);
+        @Nullable IommufdObject[] all = objects;
+        if (object.id() >= all.length) {
+            all = Arrays.copyOf(all, Math.max(object.id() + 1, 2 * all.length));
+        }
+        all[object.id()] = object;
+        objects = all;
+        object.appear();
     }
 
-    /** Finds an object and becomes a brief user of it; null when the id is free or of another type. */
-    synchronized <T extends IommufdObject> @Nullable T get(int id, Class<T> type) {
-        IommufdObject object = objects.get(id);
-        return type.isInstance(object) && get(object) ? type.cast(object) : null;
+    private @Nullable IommufdObject find(int id) {
+        @Nullable IommufdObject[] all = objects;
+        return id >= 0 && id < all.length ? all[id] : null;
     }
 
-    /** Becomes a brief user of an object if it still has its id. */
-    synchronized boolean get(IommufdObject object) {
-        if (objects.get(object.id()) != object || object.leaving) {
+    /** Takes an object's id away if nobody uses it briefly; the lock is held. */
+    private boolean vanish(IommufdObject object) {
+        if (!object.vanish()) {
             return false;
         }
-        object.users++;
-        object.briefUsers++;
+        @Nullable IommufdObject[] all = objects;
+        all[object.id()] = null;
+        objects = all;
         return true;
     }
 
+    /** Finds an object and becomes a brief user of it; null when the id is free or of another type. */
+    <T extends IommufdObject> @Nullable T get(int id, Class<T> type) {
+        IommufdObject object = find(id);
+        return object != null && type.isInstance(object) && object.enter() ? type.cast(object) : null;
+    }
+
+    /** Becomes a brief user of an object if it still has its id. */
+    boolean get(IommufdObject object) {
+        return object.enter();
+    }
+
     /** Ends being a brief user. */
-    synchronized void put(IommufdObject object) {
-        object.users--;
-        if (--object.briefUsers == 0) {
-            notifyAll();
+    void put(IommufdObject object) {
+        if (object.exit()) {
+            synchronized (this) {
+                notifyAll();
+            }
         }
     }
 
@@ -77,7 +98,7 @@ final class ObjectTable {
 
     /** Becomes a user of an object if it still has its id. */
     synchronized boolean tryUse(IommufdObject object) {
-        if (objects.get(object.id()) != object) {
+        if (find(object.id()) != object) {
             return false;
         }
         object.users++;
@@ -88,7 +109,7 @@ final class ObjectTable {
     void putAndTryDestroy(IommufdObject object, int count) {
         synchronized (this) {
             object.users -= count;
-            if (object.users > 0 || !objects.remove(object.id(), object)) {
+            if (object.users > 0 || find(object.id()) != object || !vanish(object)) {
                 return;
             }
             taken.clear(object.id());
@@ -102,18 +123,17 @@ final class ObjectTable {
      * @param tombstone whether the id stays taken: whoever knows it shall not find something else there
      */
     void remove(IommufdObject object, boolean tombstone) {
-        synchronized (this) {
-            object.leaving = true;
-        }
+        object.refuse(true);
         object.unplug();
         synchronized (this) {
             awaitBriefUsers(object);
             object.users--;
-            if (object.users > 0 || !objects.remove(object.id(), object)) {
+            if (object.users > 0 || find(object.id()) != object) {
                 // A user that does not leave: it goes with the context.
-                object.leaving = false;
+                object.refuse(false);
                 return;
             }
+            vanish(object);
             if (!tombstone) {
                 taken.clear(object.id());
             }
@@ -124,7 +144,7 @@ final class ObjectTable {
     /** Not interruptible: the calls that are waited for end by themselves. */
     private synchronized void awaitBriefUsers(IommufdObject object) {
         boolean interrupted = false;
-        while (object.briefUsers > 0) {
+        while (object.briefUsers() > 0) {
             try {
                 wait();
             } catch (InterruptedException e) {
@@ -140,14 +160,13 @@ final class ObjectTable {
     int destroy(int id) {
         IommufdObject object;
         synchronized (this) {
-            object = objects.get(id);
+            object = find(id);
             if (object == null) {
                 return -Errno.ENOENT;
             }
-            if (object.users > 0) {
+            if (object.users > 0 || !vanish(object)) {
                 return -Errno.EBUSY;
             }
-            objects.remove(id);
             taken.clear(id);
         }
         object.destroy();
@@ -162,12 +181,11 @@ final class ObjectTable {
     /** All objects of a type, by id. */
     synchronized <T extends IommufdObject> List<T> all(Class<T> type) {
         List<T> found = new ArrayList<>();
-        objects.keySet().stream().sorted().forEach(id -> {
-            IommufdObject object = objects.get(id);
-            if (type.isInstance(object)) {
+        for (IommufdObject object : objects) {
+            if (object != null && type.isInstance(object)) {
                 found.add(type.cast(object));
             }
-        });
+        }
         return found;
     }
 

@@ -10,16 +10,13 @@ import java.util.concurrent.locks.ReentrantLock;
 public final class Mutex extends ReentrantLock {
     private static final long serialVersionUID = 1;
 
-    /** Some microseconds. */
-    static final int LOOKS = 200;
-
     @Override
     public void lock() {
-        for (int look = 0; look < LOOKS; look++) {
-            if (tryLock()) {
+        for (int look = 0; look < Spin.LOOKS; look++) {
+            if ((!isLocked() || look == 0) && tryLock()) {
                 return;
             }
-            Thread.onSpinWait();
+            Spin.pause(look);
         }
         super.lock();
     }

@@ -23,17 +23,20 @@ public final class RwSemaphore extends ReentrantReadWriteLock {
     private static final class Writer extends WriteLock {
         private static final long serialVersionUID = 1;
 
+        private final ReentrantReadWriteLock lock;
+
         Writer(ReentrantReadWriteLock lock) {
             super(lock);
+            this.lock = lock;
         }
 
         @Override
         public void lock() {
-            for (int look = 0; look < Mutex.LOOKS; look++) {
-                if (tryLock()) {
+            for (int look = 0; look < Spin.LOOKS; look++) {
+                if ((!lock.isWriteLocked() || look == 0) && tryLock()) {
                     return;
                 }
-                Thread.onSpinWait();
+                Spin.pause(look);
             }
             super.lock();
         }
@@ -51,12 +54,12 @@ public final class RwSemaphore extends ReentrantReadWriteLock {
 
         @Override
         public void lock() {
-            for (int look = 0; look < Mutex.LOOKS; look++) {
+            for (int look = 0; look < Spin.LOOKS; look++) {
                 // Who sleeps goes first, or readers could keep a writer waiting for ever.
                 if (!lock.hasQueuedThreads() && tryLock()) {
                     return;
                 }
-                Thread.onSpinWait();
+                Spin.pause(look);
             }
             super.lock();
         }

@@ -17,6 +17,9 @@ import org.jspecify.annotations.Nullable;
  * the same address, so that user code above the seam reads and writes the very frames. What is not mapped raises
  * SIGBUS, which the JVM turns into an InternalError.
  *
+ * <p>A pin of one page takes no lock of the address space, as get_user_pages_fast(): it looks at a snapshot of the VMAs,
+ * and whether that is still the one when it has the page. The store's lock keeps a punch away meanwhile.
+ *
  * <p>Lock order: address space, then page store, then whatever an {@link MmuNotifier} takes (leaves), then frames.
  * Faults, pins and copies share the lock; changes of the VMAs, and punches of a store that is mapped here, hold it
  * alone. Owners of mappings are released after the lock is dropped, as a release may take any lock.
@@ -32,6 +35,8 @@ public final class AddressSpace extends Mm {
     private final RwSemaphore lock = new RwSemaphore();
     /** By start address. Guarded by the lock. */
     private final TreeMap<Long, Vma> vmas = new TreeMap<>();
+    /** The {@link #vmas}, for who holds no lock; null before any of them changes, until somebody asks again. */
+    private volatile Vma @Nullable [] snapshot;
     /** Free page numbers of the reservation. Guarded by the lock. */
     private final Extents free;
     private final CopyOnWriteArrayList<MmuNotifier> notifiers = new CopyOnWriteArrayList<>();
@@ -122,6 +127,7 @@ public final class AddressSpace extends Mm {
                 released.add(owner);
                 return error;
             }
+            snapshot = null;
             vmas.put(address, vma);
             return address;
         } finally {
@@ -197,6 +203,7 @@ public final class AddressSpace extends Mm {
 
     private void cut(long start, long end, List<Referenced> released) {
         List<Vma> hit = overlapping(start, end);
+        snapshot = null;
         for (Vma vma : hit) {
             long from = Math.max(start, vma.start());
             long to = Math.min(end, vma.end());
@@ -418,8 +425,21 @@ public final class AddressSpace extends Mm {
 
     @Override
     public int pin(long address, int count, boolean write, long[] frames, int at) {
+        if (count == 1) {
+            long frame = pinFast(address, write);
+            if (frame >= 0) {
+                frames[at] = frame;
+                return 1;
+            }
+            if (frame == -Errno.ENOMEM) {
+                return -Errno.ENOMEM;
+            }
+        }
         lock.readLock().lock();
         try {
+            if (snapshot == null) {
+                snapshot = vmas.values().toArray(Vma[]::new);
+            }
             Vma vma = null;
             for (int page = 0; page < count; page++) {
                 long next = address + ((long) page << Linux.PAGE_SHIFT);
@@ -437,6 +457,36 @@ public final class AddressSpace extends Mm {
         } finally {
             lock.readLock().unlock();
         }
+    }
+
+    /** Pins a page where nothing changes meanwhile: its frame; {@code -ENOMEM}; {@code -EFAULT} is for the lock to find out. */
+    private long pinFast(long address, boolean write) {
+        Vma[] all = snapshot;
+        Vma vma = all == null ? null : floor(all, address);
+        PageStore store = vma == null ? null : vma.store();
+        if (vma == null || store == null || address >= vma.end() || !vma.allows(write) || store.pfnMap()) {
+            return -Errno.EFAULT;
+        }
+        long frame = store.pinShown(vma.index(address));
+        if (frame >= 0 && snapshot != all) {
+            memory.unpin(frame);
+            return -Errno.EFAULT;
+        }
+        return frame;
+    }
+
+    private static @Nullable Vma floor(Vma[] sorted, long address) {
+        int low = 0;
+        int high = sorted.length - 1;
+        while (low <= high) {
+            int middle = (low + high) >>> 1;
+            if (sorted[middle].start() > address) {
+                high = middle - 1;
+            } else {
+                low = middle + 1;
+            }
+        }
+        return high < 0 ? null : sorted[high];
     }
 
     @Override

@@ -486,6 +486,16 @@ public final class PageStore {
         }
     }
 
+    /** As {@link #pin}, with {@code -EFAULT} also for a page that user mappings do not show. */
+    long pinShown(long index) {
+        lock.lock();
+        try {
+            return userAccessible(index) ? pin(index) : -Errno.EFAULT;
+        } finally {
+            lock.unlock();
+        }
+    }
+
     /** Frees pages: user mappings and the notifiers of their address spaces let go of them first, then the frames go. */
     public void punch(long firstIndex, long count) {
         long end = Math.min(firstIndex + count, pages);

@@ -323,7 +323,11 @@ final class KvmDraws implements Supplier<Op> {
         if (mode == 3 && draw.oneIn(12)) {
             length = draw.of(1L << 40, Long.MAX_VALUE & -PAGE);
         }
-        return KvmCall.FALLOCATE.op(gmemFile(), mode, offset, length);
+        long file = gmemFile();
+        if (file == KvmSession.MEMFD && (mode & ~Linux.FALLOC_FL_KEEP_SIZE) == 0 && offset == 0 && length == Long.MAX_VALUE) {
+            length = -1; // a memfd takes this length, page by page, until the machine is out of memory
+        }
+        return KvmCall.FALLOCATE.op(file, mode, offset, length);
     }
 
     /** The calls that a guest_memfd has or refuses like any file. */

@@ -65,7 +65,7 @@ final class RangeLock {
         }
     }
 
-    /** Waits until nobody who came before holds or wants a part of the range. A wait that throws holds nothing. */
+    /** Waits until nobody who came before holds or wants a part of the range. */
     Held lock(GpaRange range) {
         Held mine = new Held(range);
         Held[] before;
@@ -77,12 +77,7 @@ final class RangeLock {
             after[before.length] = mine;
         } while (!QUEUE.compareAndSet(this, before, after));
         if (!isFirst(after, before.length)) {
-            try {
-                waiting.until(() -> isFirst(mine));
-            } catch (RuntimeException | Error thrown) {
-                mine.close();
-                throw thrown;
-            }
+            waiting.until(() -> isFirst(mine));
         }
         return mine;
     }

@@ -11,6 +11,7 @@ final class Spin {
 
     private Spin() {}
 
+    @SuppressWarnings("ThreadPriorityCheck") // nothing is right or wrong by it
     static void pause(int look) {
         if (look % YIELD == YIELD - 1) {
             Thread.yield();

@@ -46,6 +46,12 @@ public final class RetriedSyscalls implements InvocationHandler {
     /** What a call answers when something cannot be had: a page of the caller's is then as good as none. */
     private static final Set<Long> REFUSALS = Set.of((long) -Errno.ENOMEM, (long) -Errno.ENOSPC, (long) -Errno.EFAULT);
 
+    /** What requests of iommufd and VFIO can answer besides, when a step of iommufd fails (fail_iommufd). */
+    private static final Set<Long> REFUSALS_OF_IOMMUFD = Set.of((long) -Errno.EINVAL, (long) -Errno.ENOENT);
+
+    /** {@code IOMMUFD_TYPE} and {@code VFIO_TYPE}. */
+    private static final int IOMMUFD_TYPE = ';';
+
     /** Takes the log before it finds no room for it. */
     private static final int KVM_GET_DIRTY_LOG = 0x4010ae42;
 
@@ -146,7 +152,7 @@ public final class RetriedSyscalls implements InvocationHandler {
                 if (value > 0 && TRANSFERS.contains(method.getName()) && arguments != null) {
                     return value + rest(method, arguments, value);
                 }
-                if (!REFUSALS.contains(value)) {
+                if (!isRefusal(method, arguments, value)) {
                     return answer;
                 }
             }
@@ -157,6 +163,15 @@ public final class RetriedSyscalls implements InvocationHandler {
 
     private static boolean isRequest(Method method, @Nullable Object @Nullable [] arguments, int request) {
         return method.getName().equals("ioctl") && arguments != null && Objects.equals(arguments[1], request);
+    }
+
+    private static boolean isRefusal(Method method, @Nullable Object @Nullable [] arguments, long answer) {
+        return REFUSALS.contains(answer)
+                || (REFUSALS_OF_IOMMUFD.contains(answer)
+                        && method.getName().equals("ioctl")
+                        && arguments != null
+                        && arguments[1] instanceof Integer request
+                        && (request >>> 8 & 0xff) == IOMMUFD_TYPE);
     }
 
     private static boolean reportsEvent(Method method, @Nullable Object @Nullable [] arguments) {

@@ -61,7 +61,7 @@ final class DeviceBinding {
     }
 
     void unbind(int id) {
-        BoundDevice device = objects.get(id, BoundDevice.class);
+        BoundDevice device = objects.find(id, BoundDevice.class);
         if (device == null) {
             return;
         }
@@ -76,7 +76,7 @@ final class DeviceBinding {
     }
 
     void detach(int id, int pasid) {
-        BoundDevice device = objects.get(id, BoundDevice.class);
+        BoundDevice device = objects.find(id, BoundDevice.class);
         if (device != null) {
             device.group.detach(device, pasid);
             objects.put(device);
@@ -95,7 +95,7 @@ final class DeviceBinding {
 
     /** @param replace whether the device is attached with this PASID already, as far as its driver knows */
     long attach(int id, int pasid, int ptId, boolean replace) {
-        BoundDevice device = objects.get(id, BoundDevice.class);
+        BoundDevice device = objects.find(id, BoundDevice.class);
         if (device == null) {
             return -Errno.ENOENT;
         }

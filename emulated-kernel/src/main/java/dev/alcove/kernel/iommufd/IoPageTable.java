@@ -580,8 +580,14 @@ final class IoPageTable {
         }
     }
 
-    /** Keeps a device's reserved regions free of areas; {@code -EADDRINUSE}, with nothing reserved. */
+    /**
+     * Keeps a device's reserved regions free of areas; {@code -EADDRINUSE -ENOMEM}, and {@code -EINVAL} by fail_iommufd,
+     * with nothing reserved.
+     */
     int reserveRegions(IommuDevice device) {
+        if (!allocator.chargeIommufd("reserved regions of a device")) {
+            return -Errno.EINVAL;
+        }
         iovaLock.writeLock().lock();
         try {
             for (ReservedRegion region : device.reservedRegions()) {

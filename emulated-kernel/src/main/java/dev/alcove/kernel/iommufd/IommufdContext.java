@@ -287,22 +287,14 @@ public final class IommufdContext extends OpenFile {
         return IoasCommands.onIoas(this, ioasId, ioas -> ioas.table.reserve(first, last));
     }
 
-    /**
-     * What a HWPT gives the IOMMU, be it of one stage or nested; null when the id is free or of something else. Answers by
-     * identity only: it may be gone at any time.
-     */
-    public @Nullable Domain domain(int hwptId) {
-        HwPageTable hwpt = objects.get(hwptId, HwPageTable.class);
-        if (hwpt == null) {
-            return null;
-        }
-        objects.put(hwpt);
-        return hwpt.domain();
+    /** What an object gives the IOMMU if it is a HWPT, be it of one stage or nested; null otherwise. */
+    public static @Nullable Domain domain(IommufdObject object) {
+        return object instanceof HwPageTable hwpt ? hwpt.domain() : null;
     }
 
     /** What a device is behind with a PASID, 0 for none; null for nothing, and for a free id. By identity only. */
     public @Nullable Domain attached(long deviceId, int pasid) {
-        BoundDevice bound = objects.get((int) deviceId, BoundDevice.class);
+        BoundDevice bound = objects.find((int) deviceId, BoundDevice.class);
         if (bound == null) {
             return null;
         }
@@ -312,7 +304,7 @@ public final class IommufdContext extends OpenFile {
 
     /** A device asks for a page ({@code iommu_report_device_fault}): 0, or {@code -ENOENT} for a free id. */
     public long requestPage(long deviceId, PageRequest request) {
-        BoundDevice bound = objects.get((int) deviceId, BoundDevice.class);
+        BoundDevice bound = objects.find((int) deviceId, BoundDevice.class);
         if (bound == null) {
             return -Errno.ENOENT;
         }

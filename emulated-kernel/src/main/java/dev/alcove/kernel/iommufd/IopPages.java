@@ -142,7 +142,8 @@ final class IopPages {
         if (domains.isEmpty()) {
             return 0;
         }
-        if (!module.allocator().charge("iommufd batch")) {
+        PagePinner pinner = new PagePinner(module.allocator(), source);
+        if (!pinner.newBatch()) {
             return -Errno.ENOMEM;
         }
         mutex.lock();
@@ -151,9 +152,9 @@ final class IopPages {
                 tracker.add(area, domains);
             }
             PfnRuns fresh = new PfnRuns();
-            int error = tracker != null && tracker.revoked() ? 0 : mapAll(area, domains, large, fresh);
+            int error = tracker != null && tracker.revoked() ? 0 : mapAll(area, domains, large, pinner, fresh);
             if (error == 0) {
-                error = account.charge(fresh.pages());
+                error = charge(fresh.pages());
             }
             if (error != 0) {
                 domains.forEach(domain -> domain.unmap(area.iova, area.length(), null));
@@ -174,12 +175,12 @@ final class IopPages {
     }
 
     /** Pins everything first: what a page table says comes after what the source says. */
-    private int mapAll(IopArea area, List<IommuDomain> domains, boolean large, PfnRuns fresh) {
+    private int mapAll(IopArea area, List<IommuDomain> domains, boolean large, PagePinner pinner, PfnRuns fresh) {
         long last = area.lastIndex();
         long[] frames = new long[batch(last - area.firstIndex() + 1)];
         PfnRuns all = new PfnRuns();
         for (long index = area.firstIndex(); index <= last; ) {
-            int count = read(index, last, frames, writable, fresh);
+            int count = read(index, last, frames, pinner, fresh);
             if (count < 0) {
                 return count;
             }
@@ -194,6 +195,12 @@ final class IopPages {
         return error[0];
     }
 
+    /** Charges what was pinned just now: 0 or {@code -ENOMEM}. */
+    private int charge(long pages) {
+        boolean charged = pages == 0 || module.allocator().chargeIommufd("pinned pages");
+        return charged ? account.charge(pages) : -Errno.ENOMEM;
+    }
+
     /** Pages that are looked at in one step. */
     private int batch(long pages) {
         return module.batch((int) Math.min(BATCH, pages));
@@ -206,7 +213,7 @@ final class IopPages {
      * @param fresh receives those that were pinned
      * @return how many, at least one, or what the source answers
      */
-    private int read(long index, long last, long[] frames, boolean write, PfnRuns fresh) {
+    private int read(long index, long last, long[] frames, PagePinner pinner, PfnRuns fresh) {
         long most = Math.min(last, index + frames.length - 1);
         AccessPins pins = accesses;
         Span<?> pin = pins == null ? null : pins.first(index, most);
@@ -229,8 +236,12 @@ final class IopPages {
         if (holder != null) {
             most = Math.min(most, holder.first - 1);
         }
-        int count = source.pin(index, (int) (most - index + 1), write, frames);
-        for (int i = 0; i < count && tracker == null; i++) {
+        int pages = (int) (most - index + 1);
+        if (tracker != null) {
+            return source.pin(index, pages, writable, frames);
+        }
+        int count = pinner.pin(index, pages, writable, frames);
+        for (int i = 0; i < count; i++) {
             fresh.add(index + i, frames[i], 1);
         }
         return count;
@@ -379,19 +390,23 @@ final class IopPages {
     /** All or nothing, with what is pinned for it charged. */
     private int readAll(long first, long last, long[] frames, int at) {
         PfnRuns fresh = new PfnRuns();
+        PagePinner pinner = PagePinner.into(module.allocator(), source);
         long[] part = new long[batch(last - first + 1)];
         int error = 0;
         for (long index = first; index <= last && error == 0; ) {
-            int count = read(index, last, part, writable, fresh);
+            boolean known = accesses != null && accesses.first(index, index) != null;
+            int count = read(index, last, part, pinner, fresh);
             if (count < 0) {
                 error = count;
+            } else if (!known && !module.allocator().chargeIommufd("array of pinned pages")) {
+                error = -Errno.EINVAL;
             } else {
                 System.arraycopy(part, 0, frames, at + (int) (index - first), count);
                 index += count;
             }
         }
         if (error == 0) {
-            error = account.charge(fresh.pages());
+            error = charge(fresh.pages());
         }
         if (error != 0) {
             fresh.forEach((index, pfn, pages) -> unpin(pfn, pages));
@@ -455,6 +470,9 @@ final class IopPages {
 
     /** From where the memory is now, whatever is pinned. */
     private int copyPage(long start, MemorySegment data, boolean write) {
+        if (!module.allocator().chargeIommufd("copy of a page")) {
+            return -Errno.EINVAL;
+        }
         long[] frame = new long[1];
         int count = source.pin(start >>> Linux.PAGE_SHIFT, 1, write, frame);
         if (count < 0) {
@@ -467,6 +485,10 @@ final class IopPages {
 
     /** As a device would see it. */
     private int copyPages(long start, MemorySegment data, boolean write) {
+        PagePinner pinner = new PagePinner(module.allocator(), source);
+        if (!pinner.newBatch()) {
+            return -Errno.ENOMEM;
+        }
         long last = (start + data.byteSize() - 1) >>> Linux.PAGE_SHIFT;
         mutex.lock();
         try {
@@ -474,7 +496,7 @@ final class IopPages {
             long[] frames = new long[batch(last - (start >>> Linux.PAGE_SHIFT) + 1)];
             for (long index = start >>> Linux.PAGE_SHIFT; index <= last; ) {
                 PfnRuns fresh = new PfnRuns();
-                int count = read(index, last, frames, writable, fresh);
+                int count = read(index, last, frames, pinner, fresh);
                 if (count < 0) {
                     return count;
                 }

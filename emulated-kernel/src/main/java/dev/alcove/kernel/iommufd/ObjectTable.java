@@ -71,8 +71,13 @@ final class ObjectTable {
         return true;
     }
 
-    /** Finds an object and becomes a brief user of it; null when the id is free or of another type. */
+    /** As {@link #find}, of an id that user space has given: fail_iommufd can make that one nobody knows. */
     <T extends IommufdObject> @Nullable T get(int id, Class<T> type) {
+        return allocator.chargeIommufd("object of an iommufd id") ? find(id, type) : null;
+    }
+
+    /** Finds an object and becomes a brief user of it; null when the id is free or of another type. */
+    <T extends IommufdObject> @Nullable T find(int id, Class<T> type) {
         IommufdObject object = find(id);
         return object != null && type.isInstance(object) && object.enter() ? type.cast(object) : null;
     }

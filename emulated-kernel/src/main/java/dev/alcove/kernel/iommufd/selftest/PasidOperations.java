@@ -54,8 +54,9 @@ final class PasidOperations {
         if (object == null) {
             return -Errno.ENOENT;
         }
+        Domain expected = IommufdContext.domain(object);
         context.put(object);
-        return attached != null && context.domain(hwpt) == attached ? 0 : -Errno.EINVAL;
+        return attached != null && expected == attached ? 0 : -Errno.EINVAL;
     }
 
     private static long respond(TestCommand command, long pageTable) {

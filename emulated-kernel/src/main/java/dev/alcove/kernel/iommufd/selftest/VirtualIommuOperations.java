@@ -5,6 +5,8 @@ import dev.alcove.kernel.iommu.Domain;
 import dev.alcove.kernel.iommu.IommuDevice;
 import dev.alcove.kernel.iommu.mock.MockDevice;
 import dev.alcove.kernel.iommu.mock.MockNestedDomain;
+import dev.alcove.kernel.iommufd.IommufdContext;
+import dev.alcove.kernel.iommufd.IommufdObject;
 import dev.alcove.kernel.iommufd.PageRequest;
 import dev.alcove.sys.Errno;
 import java.util.Map;
@@ -35,7 +37,12 @@ final class VirtualIommuOperations {
     }
 
     private static long checkIotlb(TestCommand command) {
-        Domain domain = command.context().domain(command.id());
+        IommufdObject object = command.context().get(command.id(), IommufdObject.class);
+        if (object == null) {
+            return -Errno.ENOENT;
+        }
+        Domain domain = IommufdContext.domain(object);
+        command.context().put(object);
         if (!(domain instanceof MockNestedDomain nested)) {
             return -Errno.ENOENT;
         }

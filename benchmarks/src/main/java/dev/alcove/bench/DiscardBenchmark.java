@@ -124,6 +124,7 @@ public class DiscardBenchmark {
     @State(Scope.Thread)
     public static class Part {
         private long first;
+        private long walked;
         private SplittableRandom random;
 
         @Setup(Level.Trial)
@@ -131,6 +132,11 @@ public class DiscardBenchmark {
             int thread = extents.threads.getAndIncrement() & 1;
             first = thread * (BLOCK / 2);
             random = new SplittableRandom(thread);
+        }
+
+        private long neighbour() {
+            walked = (walked + PAGE) % (BLOCK / 2);
+            return first + walked;
         }
 
         private long next() {
@@ -184,7 +190,17 @@ public class DiscardBenchmark {
     @Benchmark
     @OperationsPerInvocation(2)
     public void pointChange(Extents extents, Part part) {
-        long offset = part.next();
+        thereAndBack(extents, part.next());
+    }
+
+    /** The same, one page after the other: what is read is in the caches. */
+    @Benchmark
+    @OperationsPerInvocation(2)
+    public void pointChangeNeighbours(Extents extents, Part part) {
+        thereAndBack(extents, part.neighbour());
+    }
+
+    private static void thereAndBack(Extents extents, long offset) {
         boolean shared = extents.isShared(offset);
         change(extents, offset, !shared);
         change(extents, offset, shared);

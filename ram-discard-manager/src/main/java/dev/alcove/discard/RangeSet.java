@@ -41,7 +41,10 @@ public final class RangeSet {
         RunTree after;
         do {
             before = root;
-            after = with(before, offset, end);
+            after = before.edited(true, offset, end, Long.MAX_VALUE);
+            if (after == null) {
+                after = with(before, offset, end);
+            }
         } while (after != before && !ROOT.compareAndSet(this, before, after));
     }
 
@@ -73,7 +76,10 @@ public final class RangeSet {
         RunTree after;
         do {
             before = root;
-            after = without(before, offset, end);
+            after = before.edited(false, offset, end, Long.MAX_VALUE);
+            if (after == null) {
+                after = without(before, offset, end);
+            }
         } while (after != before && !ROOT.compareAndSet(this, before, after));
     }
 

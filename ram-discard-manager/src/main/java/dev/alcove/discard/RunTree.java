@@ -34,76 +34,62 @@ sealed interface RunTree permits RunTree.Leaf, RunTree.Inner {
     /** The first start, of a node that is not empty. */
     long first();
 
+    /**
+     * This node with a range added or removed, where that changes one leaf only: another object for each change, this
+     * one where nothing changes.
+     *
+     * @param next where the node behind this one starts
+     * @return null where more than one leaf is concerned, or the leaf becomes too wide or too narrow
+     */
+    @Nullable RunTree edited(boolean add, long from, long to, long next);
+
     /** Runs. */
     final class Leaf implements RunTree {
-        /** All starts, then all ends, so that a search reads one piece of memory. Never changed. */
+        /** Start and end of one run after the other. Never changed. */
         private final long[] bounds;
 
-        private final int width;
         private final long bytes;
 
         private Leaf(long[] bounds, long bytes) {
             this.bounds = bounds;
-            this.width = bounds.length / 2;
             this.bytes = bytes;
         }
 
-        /** A leaf of the runs in {@code [from, to)} of some. */
-        private static Leaf of(long[] bounds, int from, int to) {
-            int all = bounds.length / 2;
-            int width = to - from;
-            long[] own = bounds;
-            if (width < all) {
-                own = new long[2 * width];
-                System.arraycopy(bounds, from, own, 0, width);
-                System.arraycopy(bounds, all + from, own, width, width);
-            }
+        /** A leaf of some bounds. */
+        private static Leaf of(long[] bounds) {
             long bytes = 0;
-            for (int i = 0; i < width; i++) {
-                bytes += own[width + i] - own[i];
+            for (int i = 0; i < bounds.length; i += 2) {
+                bytes += bounds[i + 1] - bounds[i];
             }
-            return new Leaf(own, bytes);
+            return new Leaf(bounds, bytes);
         }
 
-        /** The runs of this leaf without those in {@code [head, tail)}, and with others in their place. */
-        private long[] with(int head, int tail, long[] put) {
-            int more = put.length / 2;
-            int other = width - (tail - head) + more;
-            long[] changed = new long[2 * other];
-            System.arraycopy(bounds, 0, changed, 0, head);
-            System.arraycopy(bounds, tail, changed, head + more, width - tail);
-            System.arraycopy(bounds, width, changed, other, head);
-            System.arraycopy(bounds, width + tail, changed, other + head + more, width - tail);
-            for (int i = 0; i < more; i++) {
-                changed[head + i] = put[2 * i];
-                changed[other + head + i] = put[2 * i + 1];
-            }
+        /** The bounds without those in {@code [low, high)}, and with others in their place. */
+        private long[] with(int low, int high, long[] put) {
+            long[] changed = new long[bounds.length - (high - low) + put.length];
+            System.arraycopy(bounds, 0, changed, 0, low);
+            System.arraycopy(put, 0, changed, low, put.length);
+            System.arraycopy(bounds, high, changed, low + put.length, bounds.length - high);
             return changed;
         }
 
         private Leaf join(Leaf right) {
-            int both = width + right.width;
-            long[] joined = new long[2 * both];
-            System.arraycopy(bounds, 0, joined, 0, width);
-            System.arraycopy(right.bounds, 0, joined, width, right.width);
-            System.arraycopy(bounds, width, joined, both, width);
-            System.arraycopy(right.bounds, right.width, joined, both + width, right.width);
-            return new Leaf(joined, bytes + right.bytes);
+            return new Leaf(with(bounds.length, bounds.length, right.bounds), bytes + right.bytes);
         }
 
         /** Where a run of this leaf starts. */
         long start(int run) {
-            return bounds[run];
+            return bounds[2 * run];
         }
 
         /** Where a run of this leaf ends. */
         long end(int run) {
-            return bounds[width + run];
+            return bounds[2 * run + 1];
         }
 
         @Override
         public int runs() {
-            return width;
+            return bounds.length / 2;
         }
 
         @Override
@@ -113,7 +99,7 @@ sealed interface RunTree permits RunTree.Leaf, RunTree.Inner {
 
         @Override
         public int width() {
-            return width;
+            return bounds.length / 2;
         }
 
         @Override
@@ -126,16 +112,50 @@ sealed interface RunTree permits RunTree.Leaf, RunTree.Inner {
             return bounds[0];
         }
 
-        /**
-         * The last run that starts at or before an offset, -1 when there is none. Looks at every start: they are few,
-         * and a processor reads them from memory at once, where a binary search waits for one after the other.
-         */
+        /** The last run that starts at or before an offset, -1 when there is none. */
         int floor(long offset) {
-            int before = 0;
-            for (int i = 0; i < width; i++) {
-                before += bounds[i] <= offset ? 1 : 0;
+            return (atMost(bounds, offset) - 1) >> 1;
+        }
+
+        /**
+         * Bounds below the range and above it stay. An even number of bounds below it (at or below its end) says that
+         * no run goes on there, an odd number that one does, or touches; so the parity tells whether the range's own
+         * start (end) becomes a bound.
+         */
+        @Override
+        public @Nullable RunTree edited(boolean add, long from, long to, long next) {
+            if (to >= next) {
+                return null;
             }
-            return before - 1;
+            int low = atMost(bounds, from - 1);
+            int high = low;
+            long more = 0;
+            while (high < bounds.length && bounds[high] <= to) {
+                more += (high & 1) == 0 ? bounds[high] : -bounds[high];
+                high++;
+            }
+            boolean first = (low & 1) == 0 == add;
+            boolean last = (high & 1) == 0 == add;
+            int put = (first ? 1 : 0) + (last ? 1 : 0);
+            if (put == high - low && (!first || bounds[low] == from) && (!last || bounds[high - 1] == to)) {
+                return this;
+            }
+            int length = bounds.length - (high - low) + put;
+            if (length > 2 * RUNS) {
+                return null;
+            }
+            long[] changed = new long[length];
+            System.arraycopy(bounds, 0, changed, 0, low);
+            System.arraycopy(bounds, high, changed, low + put, bounds.length - high);
+            if (first) {
+                changed[low] = from;
+                more += add ? -from : from;
+            }
+            if (last) {
+                changed[low + put - 1] = to;
+                more += add ? to : -to;
+            }
+            return new Leaf(changed, bytes + more);
         }
     }
 
@@ -214,18 +234,41 @@ sealed interface RunTree permits RunTree.Leaf, RunTree.Inner {
 
         /** The last child that starts at or before an offset, 0 when there is none. */
         int child(long offset) {
-            int low = 1;
-            int high = firsts.length;
-            while (low < high) {
-                int middle = (low + high) >>> 1;
-                if (firsts[middle] <= offset) {
-                    low = middle + 1;
-                } else {
-                    high = middle;
-                }
-            }
-            return low - 1;
+            return Math.max(0, atMost(firsts, offset) - 1);
         }
+
+        @Override
+        public @Nullable RunTree edited(boolean add, long from, long to, long next) {
+            int at = child(from);
+            RunTree old = children[at];
+            RunTree other = old.edited(add, from, to, at + 1 < firsts.length ? firsts[at + 1] : next);
+            if (other == old) {
+                return this;
+            }
+            return other == null || isNarrower(other, old) ? null : with(at, other);
+        }
+    }
+
+    /** Whether a child has become so narrow that it is to be joined with a neighbour. */
+    private static boolean isNarrower(RunTree child, RunTree before) {
+        return child.width() < Math.min(child.most() / 4, before.width());
+    }
+
+    /**
+     * How many of some ascending numbers are at or below a limit; none of them is negative. Looks at every eighth, and
+     * then at eight: a processor gets all of them from memory at once, and has no branch to guess, where a binary
+     * search waits for one after the other.
+     */
+    private static int atMost(long[] ascending, long limit) {
+        int found = 0;
+        for (int i = 7; i < ascending.length; i += 8) {
+            found += (int) ((ascending[i] - limit - 1) >>> 63) << 3;
+        }
+        int end = Math.min(found + 8, ascending.length);
+        for (int i = found; i < end; i++) {
+            found += (int) ((ascending[i] - limit - 1) >>> 63);
+        }
+        return found;
     }
 
     /** Takes away the runs that start in {@code [from, last]}, and adds others in their place; of a root. */
@@ -257,22 +300,25 @@ sealed interface RunTree permits RunTree.Leaf, RunTree.Inner {
     private static RunTree[] editLeaf(Leaf leaf, long from, long last, long[] put) {
         int head = leaf.floor(from - 1) + 1;
         int tail = Math.max(head, leaf.floor(last) + 1);
-        long[] bounds = leaf.with(head, tail, put);
-        int width = bounds.length / 2;
-        if (width == 0) {
+        long[] bounds = leaf.with(2 * head, 2 * tail, put);
+        int runs = bounds.length / 2;
+        if (runs == 0) {
             return new RunTree[0];
         }
-        if (width <= RUNS) {
-            return new RunTree[] {Leaf.of(bounds, 0, width)};
+        if (runs <= RUNS) {
+            return new RunTree[] {Leaf.of(bounds)};
         }
-        return new RunTree[] {Leaf.of(bounds, 0, width / 2), Leaf.of(bounds, width / 2, width)};
+        int half = runs / 2 * 2;
+        return new RunTree[] {
+            Leaf.of(Arrays.copyOf(bounds, half)), Leaf.of(Arrays.copyOfRange(bounds, half, bounds.length))
+        };
     }
 
     private static RunTree[] editInner(Inner inner, long from, long last, long[] put) {
         int head = inner.child(from);
         int tail = Math.max(head, inner.child(last));
         RunTree[] left = edit(inner.children[head], from, last, put);
-        if (tail == head && left.length == 1 && left[0].width() >= Math.min(left[0].most() / 4, inner.children[head].width())) {
+        if (tail == head && left.length == 1 && !isNarrower(left[0], inner.children[head])) {
             return new RunTree[] {inner.with(head, left[0])};
         }
         RunTree[] right = tail == head ? new RunTree[0] : edit(inner.children[tail], from, last, new long[0]);

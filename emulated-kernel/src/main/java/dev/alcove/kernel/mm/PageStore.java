@@ -10,11 +10,8 @@ import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.Comparator;
 import java.util.HashMap;
-import java.util.LinkedHashSet;
 import java.util.List;
 import java.util.Map;
-import java.util.Set;
-import java.util.TreeMap;
 import org.jspecify.annotations.Nullable;
 
 /**
@@ -49,17 +46,15 @@ public final class PageStore {
     private volatile PageExtent[] extents = {};
     /** The frames of pages whose home frame departed. Guarded by the lock. */
     private final Map<Long, Long> overrides = new HashMap<>();
-    /** Who maps pages (rmap). Changed under the lock of the mapping's address space and the store's. */
-    private final Set<Vma> mappings = new LinkedHashSet<>();
-    /** The address spaces of {@link #mappings}, each once, in the order of their addresses. Replaced with them. */
-    private volatile AddressSpace[] mappers = {};
+    /** Who maps pages. Changed under the lock of the mapping's address space and the store's. */
+    private final Mappings mappings = new Mappings(lock);
     /** Pages that are none, within the length: [start, end). Set before the first use. */
     private long barredStart;
 
     private long barredEnd;
 
-    /** Pages that user mappings do not show now: start to end. Changed under the locks of all who map them, and ours. */
-    private final TreeMap<Long, Long> concealed = new TreeMap<>();
+    /** Pages that user mappings do not show now. Changed under the locks of all who map them, and ours. */
+    private final ConcealedPages concealed = new ConcealedPages();
 
     /** The file of the host's that the pages are in, or -1. Changed under the lock. */
     private volatile int hostFile = -1;
@@ -159,78 +154,43 @@ public final class PageStore {
      * A user access raises SIGBUS from now on.
      */
     public Concealed conceal(long first, long end) {
-        AddressSpace[] locked = lockMappers();
+        AddressSpace[] locked = mappings.lockAll();
         try {
             long held = firstHeld(first, end);
             if (held < end) {
                 return new Concealed.Held(held);
             }
-            notifyMappers(first, end, true);
+            mappings.invalidate(first, end, true);
             boolean shown = reshow(first, end, true);
-            notifyMappers(first, end, false);
+            mappings.invalidate(first, end, false);
             return shown ? new Concealed.Done() : new Concealed.NoMemory();
         } finally {
-            unlock(locked);
+            mappings.unlockAll(locked);
         }
     }
 
     /** Lets user mappings show pages again; false, with nothing changed, where the host has no room for more mappings. */
     public boolean reveal(long first, long end) {
-        AddressSpace[] locked = lockMappers();
+        AddressSpace[] locked = mappings.lockAll();
         try {
             return reshow(first, end, false);
         } finally {
-            unlock(locked);
+            mappings.unlockAll(locked);
         }
     }
 
     private boolean reshow(long first, long end, boolean conceal) {
-        Long start = concealed.floorKey(first);
-        Map<Long, Long> before = new TreeMap<>(concealed.subMap(start == null ? first : start, true, end, true));
-        conceal(first, end, conceal);
-        for (Vma vma : mappings) {
+        ConcealedPages before = concealed.copy(first, end);
+        concealed.change(first, end, conceal);
+        for (Vma vma : mappings.all()) {
             if (show(vma, first, end) != 0) {
-                conceal(first, end, false);
-                before.forEach((from, to) -> conceal(from, to, true));
+                concealed.change(first, end, false);
+                concealed.addAll(before);
                 show(first, end);
                 return false;
             }
         }
         return true;
-    }
-
-    private void conceal(long first, long end, boolean add) {
-        long from = first;
-        long to = end;
-        for (Map.Entry<Long, Long> run = concealed.floorEntry(end);
-                run != null && run.getValue() >= first;
-                run = concealed.floorEntry(end)) {
-            concealed.remove(run.getKey());
-            from = Math.min(from, run.getKey());
-            to = Math.max(to, run.getValue());
-        }
-        if (add) {
-            concealed.put(from, to);
-        } else {
-            if (from < first) {
-                concealed.put(from, first);
-            }
-            if (to > end) {
-                concealed.put(end, to);
-            }
-        }
-    }
-
-    /** The end of the concealed run that holds a page, or the page itself. */
-    private long concealedUntil(long index) {
-        Map.Entry<Long, Long> run = concealed.floorEntry(index);
-        return run == null ? index : Math.max(index, run.getValue());
-    }
-
-    /** Where the first concealed run at or behind a page starts; {@code end} where there is none before it. */
-    private long nextConcealed(long index, long end) {
-        Long start = concealed.ceilingKey(index);
-        return start == null ? end : Math.min(end, start);
     }
 
     private long firstHeld(long first, long end) {
@@ -278,7 +238,7 @@ public final class PageStore {
 
     /** Whether a user mapping may touch a page; the lock of an address space that maps it is held. */
     boolean userAccessible(long index) {
-        return userAccessible && concealedUntil(index) == index;
+        return userAccessible && concealed.until(index) == index;
     }
 
     /** Length in pages. */
@@ -387,19 +347,19 @@ public final class PageStore {
 
     /** Changes the length (ftruncate); pages past the end are freed as by {@link #punch}. */
     public void resize(long newPages) {
-        AddressSpace[] locked = lockMappers();
+        AddressSpace[] locked = mappings.lockAll();
         try {
             long old = pages;
-            notifyMappers(newPages, old, true);
+            mappings.invalidate(newPages, old, true);
             pages = newPages;
             if (newPages < old) {
                 free(newPages, old);
                 dropExtents(newPages);
             }
             show(Math.min(old, newPages), Math.max(old, newPages));
-            notifyMappers(newPages, old, false);
+            mappings.invalidate(newPages, old, false);
         } finally {
-            unlock(locked);
+            mappings.unlockAll(locked);
         }
     }
 
@@ -502,17 +462,17 @@ public final class PageStore {
         if (firstIndex >= end) {
             return;
         }
-        AddressSpace[] locked = lockMappers();
+        AddressSpace[] locked = mappings.lockAll();
         try {
-            notifyMappers(firstIndex, end, true);
+            mappings.invalidate(firstIndex, end, true);
             free(firstIndex, end);
             if (hostFile >= 0) {
                 // Others may have touched pages of the file that have no frame here.
                 memory.punch(hostFile, firstIndex << Linux.PAGE_SHIFT, end - firstIndex);
             }
-            notifyMappers(firstIndex, end, false);
+            mappings.invalidate(firstIndex, end, false);
         } finally {
-            unlock(locked);
+            mappings.unlockAll(locked);
         }
     }
 
@@ -578,7 +538,7 @@ public final class PageStore {
     public boolean mappedWritable() {
         lock.lock();
         try {
-            return mappings.stream().anyMatch(Vma::writable);
+            return mappings.anyWritable();
         } finally {
             lock.unlock();
         }
@@ -588,8 +548,9 @@ public final class PageStore {
     public void close() {
         lock.lock();
         try {
-            if (!mappings.isEmpty()) {
-                throw new IllegalStateException("a page store is closed under " + mappings.size() + " mappings");
+            if (!mappings.all().isEmpty()) {
+                throw new IllegalStateException(
+                        "a page store is closed under " + mappings.all().size() + " mappings");
             }
             pages = 0;
             dropExtents(0);
@@ -832,7 +793,6 @@ public final class PageStore {
             int error = show(vma, vma.offset(), vma.offset() + vma.pages());
             if (error == 0) {
                 mappings.add(vma);
-                noteMappers();
             }
             return error;
         } finally {
@@ -844,16 +804,14 @@ public final class PageStore {
     void replace(Vma vma, List<Vma> parts) {
         lock.lock();
         try {
-            mappings.remove(vma);
-            mappings.addAll(parts);
-            noteMappers();
+            mappings.replace(vma, parts);
         } finally {
             lock.unlock();
         }
     }
 
     private void show(long from, long to) {
-        for (Vma vma : mappings) {
+        for (Vma vma : mappings.all()) {
             int error = show(vma, from, to);
             if (error != 0) {
                 throw new IllegalStateException("pages " + from + " to " + to + " of a mapping cannot be shown: "
@@ -875,11 +833,11 @@ public final class PageStore {
             if (frame < 0) {
                 stop = barred(at)
                         ? Math.min(end, barredEnd)
-                        : concealedUntil(at) > at ? Math.min(end, concealedUntil(at)) : end;
+                        : concealed.until(at) > at ? Math.min(end, concealed.until(at)) : end;
             } else {
                 PageExtent extent = extent(at);
                 if (extent != null && !extent.departed(at)) {
-                    long whole = nextConcealed(at, at < barredStart ? Math.min(end, barredStart) : end);
+                    long whole = concealed.next(at, at < barredStart ? Math.min(end, barredStart) : end);
                     stop = extent.nextDeparted(at, Math.min(Math.min(whole, pages), extent.end()), true);
                 }
             }
@@ -907,46 +865,5 @@ public final class PageStore {
             }
         }
         return extent.departed(index) ? replacement(index) : extent.frame(index);
-    }
-
-    private void notifyMappers(long from, long to, boolean start) {
-        for (Vma vma : mappings) {
-            long first = Math.max(from, vma.offset());
-            long end = Math.min(to, vma.offset() + vma.pages());
-            if (first < end) {
-                vma.mm().invalidate(vma.address(first), vma.address(end), start);
-            }
-        }
-    }
-
-    /** Locks every address space that maps a page, in the order of their addresses, and then the store. */
-    private AddressSpace[] lockMappers() {
-        while (true) {
-            AddressSpace[] locked = mappers;
-            for (AddressSpace mm : locked) {
-                mm.lock();
-            }
-            lock.lock();
-            if (locked == mappers) {
-                return locked;
-            }
-            unlock(locked);
-        }
-    }
-
-    /** The mappings have changed; the lock is held. */
-    private void noteMappers() {
-        mappers = mappings.stream()
-                .map(Vma::mm)
-                .distinct()
-                .sorted(Comparator.comparingLong(AddressSpace::base))
-                .toArray(AddressSpace[]::new);
-    }
-
-    private void unlock(AddressSpace[] locked) {
-        lock.unlock();
-        for (int i = locked.length - 1; i >= 0; i--) {
-            locked[i].unlock();
-        }
     }
 }

@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 package dev.alcove.explore;
 
+import dev.alcove.discard.Waiting;
 import dev.alcove.kernel.EmulatedKernel;
 import dev.alcove.kvm.Vm;
 import dev.alcove.memory.GuestMemory;
 import dev.alcove.sys.Syscalls;
 import dev.alcove.vmm.conversion.ConversionEngine;
-import dev.alcove.vmm.conversion.Waiting;
 
 /** What a machine is made of: Alcove's own parts. Tests put a broken one among them. */
 interface Parts {

@@ -19,7 +19,7 @@ import dev.alcove.vfio.PageStrategy;
 import dev.alcove.vfio.VfioDmaMapper;
 import java.util.ArrayDeque;
 import java.util.Deque;
-import java.util.function.BiConsumer;
+import java.util.function.Consumer;
 import org.jspecify.annotations.Nullable;
 
 /**
@@ -60,11 +60,10 @@ final class Port {
     /**
      * Plugs the device in. Where that fails, nothing of it is left.
      *
-     * @param exclusively runs what takes the lock of a discard manager for writing
+     * @param note told of each listener that comes or goes
      * @throws AlcoveException what went wrong
      */
-    void plug(
-            Syscalls syscalls, String strategy, GuestMemory memory, BiConsumer<String, Runnable> exclusively) {
+    void plug(Syscalls syscalls, String strategy, GuestMemory memory, Consumer<String> note) {
         try {
             IommuFd iommu = IommuFd.open(syscalls);
             open.push(iommu);
@@ -74,15 +73,17 @@ final class Port {
             MapStrategy prepared = strategy.equals("cut") ? CutStrategy.prepare(ioas) : new PageStrategy(ioas);
             attach(context, ioas);
             VfioDmaMapper follower = new VfioDmaMapper(prepared);
-            open.push(() -> exclusively.accept("unregisters the blocks", follower::close));
+            open.push(() -> {
+                note.accept("unregisters the blocks");
+                follower.close();
+            });
             for (RamBlock block : memory.blocks()) {
-                exclusively.accept("registers " + block.name(), () -> {
-                    Outcome outcome = follower.add(
-                            block.discards(), new Iova(block.range().start().value()), block.hva());
-                    if (!outcome.isDone()) {
-                        throw new InvariantException(block + " is not mapped: " + outcome);
-                    }
-                });
+                note.accept("registers " + block.name());
+                Outcome outcome = follower.add(
+                        block.discards(), new Iova(block.range().start().value()), block.hva());
+                if (!outcome.isDone()) {
+                    throw new InvariantException(block + " is not mapped: " + outcome);
+                }
             }
             mapper = follower;
             follows = true;

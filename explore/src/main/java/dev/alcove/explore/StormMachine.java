@@ -18,6 +18,7 @@ import dev.alcove.kvm.Sregs;
 import dev.alcove.kvm.Vcpu;
 import dev.alcove.kvm.Vm;
 import dev.alcove.memory.GuestMemory;
+import dev.alcove.memory.MemoryConfig;
 import dev.alcove.memory.RamLayout;
 import dev.alcove.sys.Errno;
 import dev.alcove.sys.FaultInjectingSyscalls;
@@ -35,7 +36,7 @@ import java.util.ArrayList;
 import java.util.Deque;
 import java.util.List;
 import java.util.Objects;
-import java.util.function.BiConsumer;
+import java.util.function.Consumer;
 import java.util.function.Predicate;
 
 /**
@@ -83,7 +84,13 @@ final class StormMachine implements AutoCloseable {
             syscalls = parts.syscalls(SteppedSyscalls.of(faults, scheduler, text));
             vm = own(own(Kvm.open(syscalls)).createVm(SW_PROTECTED_VM));
             vm.enableCap(kvm.KVM_CAP_EXIT_HYPERCALL(), 1L << MAP_GPA_RANGE);
-            memory = own(GuestMemory.create(vm, new RamLayout(storm.layout().blocks()), true));
+            RamLayout layout = new RamLayout(storm.layout().blocks());
+            memory = own(GuestMemory.create(
+                    vm,
+                    layout,
+                    MemoryConfig.of(layout.bytes()),
+                    true,
+                    condition -> scheduler.until(condition, "the discard manager of a block")));
             text.knows(memory);
             engine = parts.engine(vm, memory, condition -> scheduler.until(condition, "a range that another one converts"));
             load();
@@ -91,7 +98,7 @@ final class StormMachine implements AutoCloseable {
             for (int number = 0; number < PORTS; number++) {
                 ports.add(new Port(number, kernel));
             }
-            plug(0, (_, action) -> action.run());
+            plug(0, _ -> {});
             for (int cpu = 0; cpu < codes.size(); cpu++) {
                 vcpus.add(own(vm.createVcpu(cpu)));
                 enter(vcpus.getLast(), codes.get(cpu).origin());
@@ -184,8 +191,8 @@ final class StormMachine implements AutoCloseable {
         return List.copyOf(ports);
     }
 
-    void plug(int number, BiConsumer<String, Runnable> exclusively) {
-        ports.get(number).plug(syscalls, storm.strategy(), memory, exclusively);
+    void plug(int number, Consumer<String> note) {
+        ports.get(number).plug(syscalls, storm.strategy(), memory, note);
     }
 
     /** Checks everything while nobody runs; the answer is what is wrong. */

@@ -35,7 +35,6 @@ final class StormRun implements GuestSteps {
     private final StormMachine machine;
     private final KernelChecks checks;
     private final Watched conversions;
-    private final Gate gate;
     private final List<CompletableFuture<VmOutcome>> outcomes = new ArrayList<>();
 
     private StormRun(Storm storm, KernelProfile profile, Parts parts, boolean logging) {
@@ -43,11 +42,10 @@ final class StormRun implements GuestSteps {
         this.scheduler = new Scheduler(storm.chooser(), this::look, STEP_LIMIT, logging);
         int strands = storm.vcpus().size() + 2;
         this.ledger = new Ledger(storm, strands);
-        this.gate = new Gate(scheduler);
         this.machine = new StormMachine(storm, profile, parts, scheduler, this);
         this.checks = new KernelChecks(
                 machine.kernel(), machine.memory().blocks(), storm.layout(), ledger, machine.ports());
-        this.conversions = new Watched(machine.engine(), scheduler, ledger, gate, storm, strands);
+        this.conversions = new Watched(machine.engine(), scheduler, ledger, storm, strands);
     }
 
     /**
@@ -230,7 +228,7 @@ final class StormRun implements GuestSteps {
         scheduler.step(op::text);
         switch (op) {
             case Op.Dma dma -> transfer(dma);
-            case Op.Plug(int _, int number) -> mayBeRefused(() -> machine.plug(number, gate::alone));
+            case Op.Plug(int _, int number) -> mayBeRefused(() -> machine.plug(number, what -> scheduler.note(() -> what)));
             case Op.Unplug(int _, int number) -> {
                 if (!mayBeRefused(() -> machine.ports().get(number).unplug())) {
                     // A mapper that could not unmap goes on following the memory, and refuses all that it is told.

@@ -16,7 +16,6 @@ final class Watched implements Conversions {
     private final Scheduler scheduler;
     private final Ledger ledger;
     private final Layout layout;
-    private final Gate gate;
     private final boolean failing;
     /** What the engine answered a strand last, as the guest is to get it. */
     private final long[] answers;
@@ -24,12 +23,11 @@ final class Watched implements Conversions {
     /** A conversion that nobody could be told of has failed: from now on all of them are unsafe. */
     private boolean given;
 
-    Watched(ConversionEngine engine, Scheduler scheduler, Ledger ledger, Gate gate, Storm storm, int strands) {
+    Watched(ConversionEngine engine, Scheduler scheduler, Ledger ledger, Storm storm, int strands) {
         this.engine = engine;
         this.scheduler = scheduler;
         this.ledger = ledger;
         this.layout = storm.layout();
-        this.gate = gate;
         this.failing = storm.fault() != null;
         this.answers = new long[strands];
     }
@@ -70,14 +68,8 @@ final class Watched implements Conversions {
     private Outcome watch(long gpa, long size, boolean toPrivate, Supplier<Outcome> conversion) {
         Strand strand = strand();
         int begin = scheduler.steps();
-        gate.enter();
-        Outcome outcome;
-        try {
-            ledger.begin(strand.index(), layout.bits(gpa, size), toPrivate, begin);
-            outcome = conversion.get();
-        } finally {
-            gate.leave();
-        }
+        ledger.begin(strand.index(), layout.bits(gpa, size), toPrivate, begin);
+        Outcome outcome = conversion.get();
         ledger.end(strand.index(), strand.name(), outcome.isDone(), scheduler.steps());
         scheduler.note(() -> "the engine: " + outcome);
         return outcome;

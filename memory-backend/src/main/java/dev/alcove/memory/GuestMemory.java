@@ -2,6 +2,7 @@
 package dev.alcove.memory;
 
 import dev.alcove.discard.GpaRange;
+import dev.alcove.discard.Waiting;
 import dev.alcove.kvm.Vm;
 import dev.alcove.memory.SharedBacking.FilePlace;
 import dev.alcove.sys.AlcoveException;
@@ -29,14 +30,16 @@ public final class GuestMemory implements AutoCloseable {
     private final AddressSpace space;
     private final RamLayout layout;
     private final boolean confidential;
+    private final Waiting waiting;
     /** Ascending by address. */
     private final List<RamBlock> blocks = new ArrayList<>();
 
-    private GuestMemory(Vm vm, RamLayout layout, boolean confidential) {
+    private GuestMemory(Vm vm, RamLayout layout, boolean confidential, Waiting waiting) {
         this.vm = vm;
         this.space = new AddressSpace(vm);
         this.layout = layout;
         this.confidential = confidential;
+        this.waiting = waiting;
     }
 
     /** As {@link #create(Vm, RamLayout, MemoryConfig, boolean)}, with a memfd and the strategy dual. */
@@ -44,15 +47,22 @@ public final class GuestMemory implements AutoCloseable {
         return create(vm, layout, MemoryConfig.of(layout.bytes()), confidential);
     }
 
+    /** As {@link #create(Vm, RamLayout, MemoryConfig, boolean, Waiting)}; the operating system lets threads wait. */
+    public static GuestMemory create(Vm vm, RamLayout layout, MemoryConfig config, boolean confidential) {
+        return create(vm, layout, config, confidential, Waiting.PARK);
+    }
+
     /**
      * Makes an address space, all blocks, and puts them there. When one fails, those before it are taken back.
      *
      * @param config what the blocks are made of; where they lie says the layout
      * @param confidential whether pages can be private; all of them begin as shared
+     * @param waiting how a thread waits for changes that others make of a block
      * @throws AlcoveException what the kernel refused
      */
-    public static GuestMemory create(Vm vm, RamLayout layout, MemoryConfig config, boolean confidential) {
-        GuestMemory memory = new GuestMemory(vm, layout, confidential);
+    public static GuestMemory create(
+            Vm vm, RamLayout layout, MemoryConfig config, boolean confidential, Waiting waiting) {
+        GuestMemory memory = new GuestMemory(vm, layout, confidential, waiting);
         try {
             for (GpaRange range : layout.blocks()) {
                 memory.add(range, config);
@@ -72,7 +82,7 @@ public final class GuestMemory implements AutoCloseable {
         String name = "ram" + blocks.size();
         long before = blocks.stream().mapToLong(block -> block.range().size()).sum();
         RamBlock block = RamBlock.of(
-                name, range, backing(config, name, range.size(), new FilePlace(before, layout.bytes())));
+                name, range, backing(config, name, range.size(), new FilePlace(before, layout.bytes())), waiting);
         try {
             space.add(region(block));
         } catch (RuntimeException failure) {

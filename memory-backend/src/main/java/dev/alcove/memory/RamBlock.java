@@ -6,6 +6,7 @@ import dev.alcove.discard.Hva;
 import dev.alcove.discard.Outcome;
 import dev.alcove.discard.PopulatedRanges;
 import dev.alcove.discard.RamDiscardManager;
+import dev.alcove.discard.Waiting;
 import dev.alcove.sys.InvariantException;
 import java.lang.foreign.MemorySegment;
 import java.util.Optional;
@@ -24,11 +25,11 @@ public final class RamBlock implements AutoCloseable {
     private final RamDiscardManager discards;
     private final @Nullable PopulatedRanges state;
 
-    private RamBlock(String name, GpaRange range, MemoryBacking backing) {
+    private RamBlock(String name, GpaRange range, MemoryBacking backing, Waiting waiting) {
         this.name = name;
         this.range = range;
         this.backing = backing;
-        this.discards = new RamDiscardManager(range.size());
+        this.discards = new RamDiscardManager(range.size(), waiting);
         this.state = backing.hasPrivateSide() ? new PopulatedRanges(range.size(), RamLayout.PAGE, true) : null;
         if (state != null && !(discards.addSource(state) instanceof Outcome.Done)) {
             throw new InvariantException("a RAM block without listeners was refused a source");
@@ -40,9 +41,10 @@ public final class RamBlock implements AutoCloseable {
      *
      * @param range whole pages
      * @param backing of that size; closed with the block
+     * @param waiting how a thread waits for changes that others make of the block
      */
-    static RamBlock of(String name, GpaRange range, MemoryBacking backing) {
-        return new RamBlock(name, range, backing);
+    static RamBlock of(String name, GpaRange range, MemoryBacking backing, Waiting waiting) {
+        return new RamBlock(name, range, backing, waiting);
     }
 
     public String name() {

@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 package dev.alcove.discard;
 
+import java.util.ArrayList;
+import java.util.List;
 import java.util.Queue;
 import java.util.concurrent.ConcurrentLinkedQueue;
 import java.util.concurrent.atomic.AtomicReferenceArray;
 import java.util.concurrent.atomic.AtomicReferenceFieldUpdater;
 import java.util.concurrent.locks.LockSupport;
-import java.util.function.BooleanSupplier;
-import java.util.function.Consumer;
 import org.jspecify.annotations.Nullable;
 
 /**
@@ -27,7 +27,7 @@ final class ChangeGate {
     private static final AtomicReferenceFieldUpdater<ChangeGate, Alone> ALONE =
             AtomicReferenceFieldUpdater.newUpdater(ChangeGate.class, Alone.class, "alone");
 
-    private final Consumer<BooleanSupplier> waiting;
+    private final Waiting waiting;
     /** Places, by the number of the thread. They are never taken away: there are as many as were ever held at once. */
     private final AtomicReferenceArray<@Nullable Place> buckets = new AtomicReferenceArray<>(BUCKETS);
 
@@ -36,23 +36,10 @@ final class ChangeGate {
     /**
      * An open gate.
      *
-     * @param waiting returns once a condition holds. The condition stays true once it is; whoever makes it true
-     *     unparks the thread
+     * @param waiting how a thread waits for others that are inside
      */
-    ChangeGate(Consumer<BooleanSupplier> waiting) {
+    ChangeGate(Waiting waiting) {
         this.waiting = waiting;
-    }
-
-    /** The way to wait that the operating system offers. It cannot be interrupted. */
-    static void park(BooleanSupplier condition) {
-        boolean interrupted = false;
-        while (!condition.getAsBoolean()) {
-            LockSupport.park(condition);
-            interrupted |= Thread.interrupted();
-        }
-        if (interrupted) {
-            Thread.currentThread().interrupt();
-        }
     }
 
     /** A thread that is alone, or waits for the others to leave. */
@@ -123,6 +110,17 @@ final class ChangeGate {
         }
     }
 
+    /**
+     * That somebody is at a place.
+     *
+     * @param left how many have left it before
+     */
+    private record Visit(Place place, int left) {
+        boolean isOver() {
+            return place.owner == null || place.left != left;
+        }
+    }
+
     /** Passes, side by side with others. */
     RamDiscardManager.Change enter() {
         Thread thread = Thread.currentThread();
@@ -140,7 +138,7 @@ final class ChangeGate {
             }
             place.close();
             other.waiters.add(thread);
-            waiting.accept(() -> alone != other);
+            waiting.until(() -> alone != other);
         }
     }
 
@@ -160,15 +158,11 @@ final class ChangeGate {
             Alone other = alone;
             if (other != null) {
                 other.waiters.add(thread);
-                waiting.accept(() -> alone != other);
+                waiting.until(() -> alone != other);
             }
         }
         try {
-            for (int i = 0; i < BUCKETS; i++) {
-                for (Place place = buckets.get(i); place != null; place = place.next) {
-                    awaitLeft(place);
-                }
-            }
+            awaitOthers();
             Place place = take(thread, bucket);
             place.alone = mine;
             return place;
@@ -178,12 +172,22 @@ final class ChangeGate {
         }
     }
 
-    /** Waits for whoever is at a place now. Who comes there later finds the gate closed, and goes again. */
-    private void awaitLeft(Place place) {
-        if (place.owner != null) {
-            // Read behind the owner, whose predecessors' counts it makes visible.
-            int seen = place.left;
-            waiting.accept(() -> place.owner == null || place.left != seen);
+    /**
+     * Waits for whoever is inside now, once for all of them: which bucket a thread has is chance, and a scheduler is to
+     * see the same waits each time. Who comes later finds the gate closed, and goes again.
+     */
+    private void awaitOthers() {
+        List<Visit> others = new ArrayList<>();
+        for (int i = 0; i < BUCKETS; i++) {
+            for (Place place = buckets.get(i); place != null; place = place.next) {
+                if (place.owner != null) {
+                    // Read behind the owner, whose predecessors' counts it makes visible.
+                    others.add(new Visit(place, place.left));
+                }
+            }
+        }
+        if (!others.isEmpty()) {
+            waiting.until(() -> others.stream().allMatch(Visit::isOver));
         }
     }
 

@@ -2,8 +2,6 @@
 package dev.alcove.discard;
 
 import dev.alcove.discard.Transaction.Listening;
-import java.util.function.BooleanSupplier;
-import java.util.function.Consumer;
 
 /**
  * Who may use which part of one RAM block.
@@ -39,16 +37,15 @@ public final class RamDiscardManager {
      * @param size of the block in bytes
      */
     public RamDiscardManager(long size) {
-        this(size, ChangeGate::park);
+        this(size, Waiting.PARK);
     }
 
     /**
      * As above, with another way to wait.
      *
-     * @param waiting returns once the condition holds, and never before. Another thread makes it true, and unparks
-     *     this one
+     * @param waiting how a thread waits for the changes of others
      */
-    public RamDiscardManager(long size, Consumer<BooleanSupplier> waiting) {
+    public RamDiscardManager(long size, Waiting waiting) {
         if (size <= 0) {
             throw new IllegalArgumentException("block of " + size + " bytes");
         }

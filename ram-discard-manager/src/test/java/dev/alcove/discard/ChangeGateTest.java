@@ -47,7 +47,7 @@ class ChangeGateTest {
 
     @Test
     void aThreadPassesAgainWhileItIsInside() {
-        ChangeGate gate = new ChangeGate(ChangeGate::park);
+        ChangeGate gate = new ChangeGate(Waiting.PARK);
         Change outer = gate.enter();
         Change inner = gate.enter();
         inner.close();
@@ -64,7 +64,7 @@ class ChangeGateTest {
 
     @Test
     void anotherThreadCannotEndAChange() throws InterruptedException {
-        ChangeGate gate = new ChangeGate(ChangeGate::park);
+        ChangeGate gate = new ChangeGate(Waiting.PARK);
         Change mine = gate.enter();
         join(List.of(start(() -> assertThrows(IllegalStateException.class, mine::close))));
         mine.close();
@@ -80,7 +80,7 @@ class ChangeGateTest {
                 waits.incrementAndGet();
                 first.countDown();
             }
-            ChangeGate.park(condition);
+            Waiting.PARK.until(condition);
         }
     }
 
@@ -157,7 +157,7 @@ class ChangeGateTest {
     /** Plain counters, which only exclusion keeps right. */
     @Test
     void nobodyIsInsideWhileSomebodyIsAlone() throws InterruptedException {
-        ChangeGate gate = new ChangeGate(ChangeGate::park);
+        ChangeGate gate = new ChangeGate(Waiting.PARK);
         int[] alone = {0};
         AtomicInteger inside = new AtomicInteger();
         List<Thread> threads = new ArrayList<>();

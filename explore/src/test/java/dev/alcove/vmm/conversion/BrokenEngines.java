@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 package dev.alcove.vmm.conversion;
 
+import dev.alcove.discard.Waiting;
 import dev.alcove.kvm.Vm;
 import dev.alcove.memory.GuestMemory;
 

@@ -5,6 +5,7 @@ import dev.alcove.bindings.kvm.kvm;
 import dev.alcove.discard.GpaRange;
 import dev.alcove.discard.Outcome;
 import dev.alcove.discard.RangeSet;
+import dev.alcove.discard.Waiting;
 import dev.alcove.kvm.Vm;
 import dev.alcove.memory.GuestMemory;
 import dev.alcove.sys.Errno;

@@ -3,6 +3,7 @@ package dev.alcove.vmm.conversion;
 
 import dev.alcove.discard.Gpa;
 import dev.alcove.discard.GpaRange;
+import dev.alcove.discard.Waiting;
 import java.util.concurrent.atomic.AtomicReferenceFieldUpdater;
 import java.util.concurrent.locks.LockSupport;
 

@@ -2,6 +2,7 @@
 package dev.alcove.vmm.conversion;
 
 import dev.alcove.discard.GpaRange;
+import dev.alcove.discard.Waiting;
 import java.util.ArrayList;
 import java.util.Collections;
 import java.util.List;

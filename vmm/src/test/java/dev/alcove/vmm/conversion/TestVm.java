@@ -4,6 +4,7 @@ package dev.alcove.vmm.conversion;
 import dev.alcove.discard.GpaRange;
 import dev.alcove.discard.Iova;
 import dev.alcove.discard.Outcome;
+import dev.alcove.discard.Waiting;
 import dev.alcove.iommufd.Ioas;
 import dev.alcove.iommufd.IommuFd;
 import dev.alcove.kvm.Kvm;

@@ -1,9 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 package dev.alcove.cli;
 
+import dev.alcove.bindings.iommufd.iommufd;
+import dev.alcove.bindings.vfio.vfio;
 import dev.alcove.images.TestVmImage;
 import dev.alcove.memory.MemoryConfig;
 import dev.alcove.sys.BadInputException;
+import dev.alcove.sys.Errno;
+import dev.alcove.sys.FaultInjectingSyscalls;
 import dev.alcove.vfio.PciAddress;
 import dev.alcove.vmm.Coco;
 import dev.alcove.vmm.Machine;
@@ -17,6 +21,7 @@ import java.util.List;
 import java.util.Optional;
 import java.util.Random;
 import java.util.concurrent.CompletableFuture;
+import java.util.function.Predicate;
 import org.junit.jupiter.api.Timeout;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.CsvSource;
@@ -31,8 +36,48 @@ import static org.junit.jupiter.api.Assertions.assertTrue;
  * left at the end. Each is taken away at whatever moment of a conversion it is.
  */
 class HotPlugTest {
+    private static final Predicate<FaultInjectingSyscalls.Call> UNMAPS = FaultInjectingSyscalls.Call.ioctl(
+                    iommufd.IOMMU_IOAS_UNMAP())
+            .or(FaultInjectingSyscalls.Call.ioctl(vfio.VFIO_IOMMU_UNMAP_DMA()));
     private static final DeviceRequest.Nvme NVME =
             (DeviceRequest.Nvme) DeviceRequest.parse("nvme,size=1M");
+
+    /** A device whose mappings the kernel does not give up is gone all the same, and the guest goes on converting. */
+    @ParameterizedTest
+    @Timeout(120)
+    @CsvSource({"CUT, false", "PAGE, false", "REMAP, false", "CUT, true"})
+    void aRemovalWhoseUnmapIsRefused(MachineConfig.IommuMap map, boolean plugAgain) throws Exception {
+        try (EmulatedHost host = EmulatedHost.create(Optional.of(NVME), MemoryConfig.of(32 << 20))) {
+            PciAddress nvme = NVME.find(host.syscalls());
+            FaultInjectingSyscalls faults = new FaultInjectingSyscalls(host.syscalls());
+            MachineConfig config = new MachineConfig(
+                    PvhImage.parse(TestVmImage.find("convert").orElseThrow().elf()),
+                    MemoryConfig.of(32 << 20),
+                    1,
+                    Coco.SW_PROTECTED,
+                    List.of(nvme),
+                    map,
+                    true,
+                    host.view(),
+                    "",
+                    OutputStream.nullOutputStream());
+            try (Machine machine = Machine.create(faults, config)) {
+                for (int nth = 1; nth <= 100; nth++) {
+                    faults.failNth(UNMAPS, nth, Errno.ENOMEM);
+                }
+                machine.removeDevice(nvme);
+                faults.clear();
+                assertEquals(List.of(), machine.devices());
+                if (plugAgain) {
+                    machine.addDevice(nvme);
+                }
+                assertInstanceOf(VmOutcome.GuestSuccess.class, machine.run(Duration.ofSeconds(100)));
+                assertTrue(machine.conversionReport().toPrivate() > 0);
+                assertEquals(0, machine.invariantReport().violations());
+            }
+            assertEquals(List.of(), host.leaks());
+        }
+    }
 
     /** @param edu whether one device stays all the time, so that the others share its address space */
     @ParameterizedTest

@@ -37,7 +37,6 @@ final class Ledger {
     private final int[] words;
     private long unknown;
     private int refusals;
-    private boolean refusalsExpected;
 
     Ledger(Storm storm, int strands) {
         layout = storm.layout();
@@ -46,11 +45,6 @@ final class Ledger {
         privates = privateAtStart;
         words = new int[layout.pages()];
         running = new Running[strands];
-    }
-
-    /** From now on conversions may be refused. */
-    void expectRefusals() {
-        refusalsExpected = true;
     }
 
     /** A strand asks for a conversion. */
@@ -122,9 +116,8 @@ final class Ledger {
             return new Violation("a guest gets another answer than the engine gave", what + ", the engine said " + engine);
         }
         // One thing fails, so one conversion may be refused for it.
-        boolean refusedByChance = failing && answer == -Errno.EAGAIN && (refusals++ == 0 || refusalsExpected);
-        boolean givenUp = refusalsExpected && answer == -Errno.EINVAL;
-        return answer != (inside ? 0 : -Errno.EINVAL) && !refusedByChance && !givenUp
+        boolean refusedByChance = failing && answer == -Errno.EAGAIN && refusals++ == 0;
+        return answer != (inside ? 0 : -Errno.EINVAL) && !refusedByChance
                 ? new Violation("a hypercall has the wrong answer", what)
                 : null;
     }

@@ -31,6 +31,10 @@ final class Port {
     private final EmulatedKernel kernel;
     private final IommuDevice device;
     private final Deque<AutoCloseable> open = new ArrayDeque<>();
+    private Consumer<String> note = _ -> {};
+    /** What follows the memory, as soon as it may have mapped some. */
+    private @Nullable VfioDmaMapper follower;
+    /** The same, while it has mapped all. */
     private @Nullable VfioDmaMapper mapper;
     /** Whether all that is shared is mapped: neither coming nor going. */
     private boolean follows;
@@ -60,10 +64,11 @@ final class Port {
     /**
      * Plugs the device in. Where that fails, nothing of it is left.
      *
-     * @param note told of each listener that comes or goes
+     * @param listens told of each listener that comes or goes
      * @throws AlcoveException what went wrong
      */
-    void plug(Syscalls syscalls, String strategy, GuestMemory memory, Consumer<String> note) {
+    void plug(Syscalls syscalls, String strategy, GuestMemory memory, Consumer<String> listens) {
+        note = listens;
         try {
             IommuFd iommu = IommuFd.open(syscalls);
             open.push(iommu);
@@ -72,20 +77,17 @@ final class Port {
             open.push(ioas);
             MapStrategy prepared = strategy.equals("cut") ? CutStrategy.prepare(ioas) : new PageStrategy(ioas);
             attach(context, ioas);
-            VfioDmaMapper follower = new VfioDmaMapper(prepared);
-            open.push(() -> {
-                note.accept("unregisters the blocks");
-                follower.close();
-            });
+            VfioDmaMapper fresh = new VfioDmaMapper(prepared);
+            follower = fresh;
             for (RamBlock block : memory.blocks()) {
                 note.accept("registers " + block.name());
-                Outcome outcome = follower.add(
-                        block.discards(), new Iova(block.range().start().value()), block.hva());
+                Outcome outcome =
+                        fresh.add(block.discards(), new Iova(block.range().start().value()), block.hva());
                 if (!outcome.isDone()) {
                     throw new InvariantException(block + " is not mapped: " + outcome);
                 }
             }
-            mapper = follower;
+            mapper = fresh;
             follows = true;
         } catch (AlcoveException refused) {
             unplug();
@@ -106,10 +108,24 @@ final class Port {
         open.push(() -> context.detach(id, 0));
     }
 
-    /** Takes the device away: its mappings first, then the device, then its address space. */
+    /**
+     * Takes the device away: its mappings first, then the device, then its address space, with which mappings go that
+     * could not be unmapped.
+     */
     void unplug() {
         follows = false;
         mapper = null;
+        VfioDmaMapper last = follower;
+        follower = null;
+        if (last == null) {
+            closeAll();
+        } else {
+            note.accept("unregisters the blocks");
+            last.closeWith(this::closeAll);
+        }
+    }
+
+    private void closeAll() {
         RuntimeException first = null;
         while (!open.isEmpty()) {
             try {

@@ -229,27 +229,29 @@ final class StormRun implements GuestSteps {
         switch (op) {
             case Op.Dma dma -> transfer(dma);
             case Op.Plug(int _, int number) -> mayBeRefused(() -> machine.plug(number, what -> scheduler.note(() -> what)));
-            case Op.Unplug(int _, int number) -> {
-                if (!mayBeRefused(() -> machine.ports().get(number).unplug())) {
-                    // A mapper that could not unmap goes on following the memory, and refuses all that it is told.
-                    conversions.expectRefusals();
-                }
-            }
+            case Op.Unplug(int _, int number) -> unplug(number);
             case Op.Convert _, Op.Touch _, Op.Store _, Op.Load _ ->
                 throw new IllegalStateException("not of this thread: " + op);
         }
     }
 
-    private boolean mayBeRefused(Runnable action) {
+    private void mayBeRefused(Runnable action) {
         try {
             action.run();
-            return true;
         } catch (AlcoveException refused) {
             scheduler.note(() -> "is refused: " + refused.getMessage());
             if (storm.fault() == null) {
                 scheduler.fail(new Violation("a device is refused", String.valueOf(refused.getMessage())));
             }
-            return false;
+        }
+    }
+
+    /** A device can always be taken away, whatever fails. */
+    private void unplug(int number) {
+        try {
+            machine.ports().get(number).unplug();
+        } catch (AlcoveException refused) {
+            scheduler.fail(new Violation("a device cannot be taken away", String.valueOf(refused.getMessage())));
         }
     }
 

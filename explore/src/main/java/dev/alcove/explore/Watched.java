@@ -16,26 +16,15 @@ final class Watched implements Conversions {
     private final Scheduler scheduler;
     private final Ledger ledger;
     private final Layout layout;
-    private final boolean failing;
     /** What the engine answered a strand last, as the guest is to get it. */
     private final long[] answers;
-
-    /** A conversion that nobody could be told of has failed: from now on all of them are unsafe. */
-    private boolean given;
 
     Watched(ConversionEngine engine, Scheduler scheduler, Ledger ledger, Storm storm, int strands) {
         this.engine = engine;
         this.scheduler = scheduler;
         this.ledger = ledger;
         this.layout = storm.layout();
-        this.failing = storm.fault() != null;
         this.answers = new long[strands];
-    }
-
-    /** From now on conversions may be refused, and given up. */
-    void expectRefusals() {
-        given = true;
-        ledger.expectRefusals();
     }
 
     long lastAnswer(Strand strand) {
@@ -47,22 +36,12 @@ final class Watched implements Conversions {
         boolean toPrivate = (attributes & 1 << 4) != 0;
         Outcome outcome = watch(gpa, pages * Layout.PAGE, toPrivate, () -> engine.hypercall(gpa, pages, attributes));
         answers[strand().index()] = ConversionEngine.hypercallReturn(outcome);
-        if (outcome instanceof Outcome.Unsafe unsafe && !given) {
-            scheduler.fail(new Violation("the engine gives the machine up", unsafe.reason()));
-        }
         return outcome;
     }
 
     @Override
     public Outcome memoryFault(long flags, long gpa, long size) {
-        Outcome outcome = watch(gpa, size, flags != 0, () -> engine.memoryFault(flags, gpa, size));
-        if (outcome instanceof Outcome.Unsafe unsafe && !given) {
-            if (!failing) {
-                scheduler.fail(new Violation("the engine gives the machine up", unsafe.reason()));
-            }
-            expectRefusals();
-        }
-        return outcome;
+        return watch(gpa, size, flags != 0, () -> engine.memoryFault(flags, gpa, size));
     }
 
     private Outcome watch(long gpa, long size, boolean toPrivate, Supplier<Outcome> conversion) {
@@ -72,6 +51,10 @@ final class Watched implements Conversions {
         Outcome outcome = conversion.get();
         ledger.end(strand.index(), strand.name(), outcome.isDone(), scheduler.steps());
         scheduler.note(() -> "the engine: " + outcome);
+        // One thing fails at most: whatever it is, the engine can take back what it has done.
+        if (outcome instanceof Outcome.Unsafe unsafe) {
+            scheduler.fail(new Violation("the engine gives the machine up", unsafe.reason()));
+        }
         return outcome;
     }
 

@@ -221,6 +221,28 @@ public final class RamDiscardManager {
     }
 
     /**
+     * Forgets a listener without telling it: for one that refuses to discard what it uses, and whose use ends in another
+     * way. No change of the block runs meanwhile, so that nobody relies on the listener before that end.
+     *
+     * @param end after which the listener uses nothing. It is forgotten whether this returns or throws
+     * @throws IllegalStateException where the listener is not registered
+     */
+    public void forget(RamDiscardListener listener, Runnable end) {
+        try (Change _ = changeAlone()) {
+            Parties present = parties;
+            if (present.only(listener).length == 0) {
+                throw new IllegalStateException("this listener is not registered");
+            }
+            Parties rest = present.without(listener);
+            try {
+                end.run();
+            } finally {
+                parties = rest;
+            }
+        }
+    }
+
+    /**
      * A source populates a range that it had discarded: listeners get the runs of it that all other sources have
      * populated. The source's own state is not asked: it may change before or after.
      *

@@ -322,6 +322,26 @@ class RamDiscardManagerTest {
     }
 
     @Test
+    void aListenerThatDoesNotGoCanBeForgotten() {
+        PopulatedRanges source = added(PAGE);
+        source.populate(0, PAGE);
+        PagesListener listener = registered(0, PAGES);
+        PagesListener other = registered(0, PAGES);
+        listener.refuseDiscard = () -> true;
+        assertInstanceOf(Outcome.Refused.class, manager.unregister(listener));
+        listener.takeCalls();
+        other.takeCalls();
+        assertThrows(AssertionError.class, () -> manager.forget(listener, () -> {
+            assertThrows(IllegalStateException.class, manager::changeAlone, "nobody else is inside");
+            throw new AssertionError("the end");
+        }));
+        assertTrue(populate(source, 4, 1).isDone());
+        assertEquals(List.of(), listener.takeCalls());
+        assertEquals(List.of("+4:1"), other.takeCalls());
+        assertThrows(IllegalStateException.class, () -> manager.forget(listener, () -> {}));
+    }
+
+    @Test
     void aRefusedSourceIsNotAdded() {
         PopulatedRanges first = added(PAGE);
         first.populate(0, 4 * PAGE);

@@ -7,6 +7,7 @@ import dev.alcove.discard.RamDiscardManager;
 import dev.alcove.discard.RamSection;
 import dev.alcove.discard.RangeVisitor;
 import dev.alcove.sys.AlcoveException;
+import dev.alcove.sys.Errno;
 import dev.alcove.sys.SyscallException;
 import java.util.ArrayList;
 import java.util.List;
@@ -45,6 +46,15 @@ final class MappedBlock implements RamDiscardListener {
         return discards.size();
     }
 
+    long iova() {
+        return iova;
+    }
+
+    /** The kernel has unmapped everything by itself. */
+    void forgetMappings() {
+        counters.mapped(-pages.set(0, size(), false));
+    }
+
     /** Visits the IOVAs that are mapped. */
     void forEachMapped(RangeVisitor visitor) {
         pages.forEach(0, size(), (offset, length) -> visitor.range(iova + offset, length));
@@ -66,15 +76,31 @@ final class MappedBlock implements RamDiscardListener {
     private Outcome map(long offset, long size, MapCounters cost) {
         Outcome outcome = mapper.room(whole ? 1 : strategy.mappings(size));
         if (outcome.isDone()) {
-            outcome = whole
-                    ? strategy.mapWhole(source, offset, iova + offset, size, cost)
-                    : strategy.map(source, offset, iova + offset, size, cost);
+            try {
+                outcome = whole
+                        ? strategy.mapWhole(source, offset, iova + offset, size, cost)
+                        : strategy.map(source, offset, iova + offset, size, cost);
+            } catch (RuntimeException | Error thrown) {
+                takeBack(offset, size, cost);
+                throw thrown;
+            }
         }
         if (!outcome.isDone()) {
             return mapper.explain(outcome);
         }
         counters.mapped(pages.set(offset, size, true));
         return DONE;
+    }
+
+    /** Nobody knows how much of it was mapped. An unmap of nothing may be refused. */
+    private void takeBack(long offset, long size, MapCounters cost) {
+        try {
+            strategy.unmap(iova + offset, size, cost);
+        } catch (SyscallException refused) {
+            if (refused.errno() != Errno.ENOENT) {
+                throw refused;
+            }
+        }
     }
 
     @Override
@@ -108,9 +134,11 @@ final class MappedBlock implements RamDiscardListener {
         try {
             unmapped = strategy.unmap(iova + start, end - start, cost);
         } catch (SyscallException failure) {
-            return restore(start, end, failure, cost);
+            return restore(start, end, MapStrategy.refused(failure), cost);
         } catch (AlcoveException failure) {
             return new Outcome.Unsafe(String.valueOf(failure.getMessage()));
+        } catch (RuntimeException | Error failure) {
+            return restore(start, end, new Outcome.Refused(Errno.EIO, "the unmap threw " + failure), cost);
         }
         counters.mapped(-pages.set(offset, size, false));
         if (unmapped != expected) {
@@ -121,7 +149,7 @@ final class MappedBlock implements RamDiscardListener {
     }
 
     /** After an unmap that failed: maps again what is gone. */
-    private Outcome restore(long start, long end, SyscallException failure, MapCounters cost) {
+    private Outcome restore(long start, long end, Outcome failure, MapCounters cost) {
         List<RamSection> runs = new ArrayList<>();
         pages.forEach(start, end - start, (from, length) -> runs.add(new RamSection(from, length)));
         try {
@@ -129,8 +157,8 @@ final class MappedBlock implements RamDiscardListener {
                 strategy.restore(source, run.offset(), iova + run.offset(), run.size(), cost);
             }
         } catch (SyscallException second) {
-            return new Outcome.Unsafe(failure.getMessage() + "; and mapping it again: " + second.getMessage());
+            return new Outcome.Unsafe(failure + "; and mapping it again: " + second.getMessage());
         }
-        return MapStrategy.refused(failure);
+        return failure;
     }
 }

@@ -11,7 +11,10 @@ import dev.alcove.iommufd.IovaRange;
 import dev.alcove.sys.Errno;
 import dev.alcove.sys.InvariantException;
 import java.util.ArrayList;
+import java.util.Comparator;
+import java.util.LinkedHashMap;
 import java.util.List;
+import java.util.Map;
 import java.util.Optional;
 
 /**
@@ -156,27 +159,66 @@ public final class VfioDmaMapper implements AutoCloseable {
     /**
      * Unmaps all blocks, the last first.
      *
-     * @throws InvariantException where the kernel refused an unmap; the rest is unmapped nevertheless
+     * @throws InvariantException where the kernel refused an unmap: those blocks stay, and are followed as before; the
+     *     rest is unmapped
      */
     @Override
     public void close() {
+        Map<MappedBlock, Outcome> refused = unmapAll();
+        if (!refused.isEmpty()) {
+            throw new InvariantException("guest memory stays mapped for devices: " + refused.values());
+        }
+    }
+
+    /**
+     * Unmaps all blocks, and closes the address space. What the kernel refuses to unmap goes with the space: nobody
+     * converts memory of such a block meanwhile, so nothing private is mapped at any moment.
+     *
+     * @param space closes the address space, with which all its mappings go
+     */
+    public void closeWith(Runnable space) {
+        List<MappedBlock> refused = unmapAll().keySet().stream()
+                .sorted(Comparator.comparingLong(MappedBlock::iova))
+                .toList();
+        try {
+            closeAlone(refused, space);
+        } finally {
+            synchronized (this) {
+                blocks.removeAll(refused);
+            }
+        }
+    }
+
+    /** Excludes changes of one block after the other, in their order, and then closes the space. */
+    private static void closeAlone(List<MappedBlock> left, Runnable space) {
+        if (left.isEmpty()) {
+            space.run();
+            return;
+        }
+        MappedBlock block = left.getFirst();
+        block.discards().forget(block, () -> {
+            closeAlone(left.subList(1, left.size()), space);
+            block.forgetMappings();
+        });
+    }
+
+    /** Unmaps and forgets blocks; the answer is those that stay, and why. */
+    private Map<MappedBlock, Outcome> unmapAll() {
         List<MappedBlock> open;
         synchronized (this) {
             open = List.copyOf(blocks).reversed();
         }
-        List<Outcome> failures = new ArrayList<>();
+        Map<MappedBlock, Outcome> refused = new LinkedHashMap<>();
         for (MappedBlock block : open) {
             Outcome outcome = block.discards().unregister(block);
             if (!outcome.isDone()) {
-                failures.add(outcome);
+                refused.put(block, outcome);
             }
         }
         synchronized (this) {
-            blocks.removeAll(open);
+            blocks.removeIf(block -> open.contains(block) && !refused.containsKey(block));
         }
-        if (!failures.isEmpty()) {
-            throw new InvariantException("guest memory stays mapped for devices: " + failures);
-        }
+        return refused;
     }
 
     static String range(long iova, long length) {

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 package dev.alcove.vfio;
 
+import dev.alcove.bindings.iommufd.iommufd;
+import dev.alcove.bindings.vfio.vfio;
 import dev.alcove.discard.Hva;
 import dev.alcove.discard.Iova;
 import dev.alcove.discard.Outcome;
@@ -15,7 +17,10 @@ import dev.alcove.kernel.KernelProfile;
 import dev.alcove.kernel.iommu.IommuDevice;
 import dev.alcove.kernel.iommu.IovaExtent;
 import dev.alcove.kernel.iommufd.IommufdContext;
+import dev.alcove.sys.Errno;
+import dev.alcove.sys.FaultInjectingSyscalls;
 import dev.alcove.sys.HostSyscalls;
+import dev.alcove.sys.InvariantException;
 import dev.alcove.sys.Linux;
 import dev.alcove.sys.UserMappings;
 import java.lang.foreign.Arena;
@@ -32,6 +37,7 @@ import org.junit.jupiter.params.provider.ValueSource;
 import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertFalse;
 import static org.junit.jupiter.api.Assertions.assertInstanceOf;
+import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
 /** A device of the emulated machine reaches what is populated, and nothing else. */
@@ -46,7 +52,8 @@ class VfioDmaMapperTest {
     private final EmulatedKernel kernel = new EmulatedKernel(
             KernelProfile.linux7_2(), new HostSyscalls(), EmulatedKernel.DEFAULT_FRAMES, what -> failIn-- != 0);
     private final EmulatedProcess process = kernel.process();
-    private final IommuFd iommu = IommuFd.open(process);
+    private final FaultInjectingSyscalls faults = new FaultInjectingSyscalls(process);
+    private final IommuFd iommu = IommuFd.open(faults);
     private final Ioas ioas = iommu.ioasAlloc();
     private final IommufdContext context = kernel.iommufd().contexts().getFirst();
     private final IommuDevice device = kernel.iommu().newGroup().addDevice(0x10);
@@ -167,6 +174,37 @@ class VfioDmaMapperTest {
             assertReachable(mapper, "both");
             assertEquals(0, second.counters().mappedBytes());
         }
+    }
+
+    /** Every unmap fails: what cannot be unmapped goes with the address space, and nobody follows the memory then. */
+    @ParameterizedTest
+    @ValueSource(strings = {"cut", "page", "remap"})
+    void whatCannotBeUnmappedGoesWithTheAddressSpace(String strategy) {
+        assertTrue(discards.addSource(state).isDone());
+        VfioDmaMapper mapper = mapper(strategy);
+        assertTrue(add(mapper).isDone());
+        assertTrue(change(true, 2, 4).isDone());
+        for (int nth = 1; nth <= 100; nth++) {
+            faults.failNth(
+                    FaultInjectingSyscalls.Call.ioctl(iommufd.IOMMU_IOAS_UNMAP())
+                            .or(FaultInjectingSyscalls.Call.ioctl(vfio.VFIO_IOMMU_UNMAP_DMA())),
+                    nth,
+                    Errno.ENOMEM);
+        }
+        assertThrows(InvariantException.class, mapper::close);
+        assertReachable(mapper, "refused, and there as before");
+        assertInstanceOf(Outcome.Refused.class, change(false, 3, 1), "it still is followed");
+        assertReachable(mapper, "refused");
+        mapper.closeWith(() -> {
+            context.detach(deviceId, 0);
+            assertTrue(mapper.mapped().containsAll(BASE + 2 * PAGE, 4 * PAGE), "until the end");
+            ioas.close();
+        });
+        assertEquals(0, mapper.counters().mappedBytes());
+        assertTrue(mapper.mapped().isEmpty());
+        assertEquals(0, kernel.memory().totalPins());
+        assertTrue(change(false, 2, 4).isDone(), "nobody minds any more");
+        mapper.close();
     }
 
     @ParameterizedTest

@@ -140,7 +140,8 @@ final class AssignedDevices implements InvariantChecker.Mappers, AutoCloseable {
     }
 
     /**
-     * Takes a device from the guest: out of its bus, its DMA ended, and with the last one the mappings gone.
+     * Takes a device from the guest: out of its bus, its DMA ended, and with the last one the mappings gone. Whatever
+     * the kernel refuses meanwhile, the device is gone in the end.
      *
      * @throws BadInputException the guest does not have it
      */

@@ -86,6 +86,7 @@ final class DeviceSpace implements AutoCloseable {
      * addresses must say so before.
      *
      * @return the device, which {@link #leave} closes
+     * @throws dev.alcove.sys.AlcoveException what is wrong. With the first device the space is of no use then: close it
      */
     VfioDevice join(PciAddress address) {
         VfioDevice device = members.join(address);
@@ -93,15 +94,11 @@ final class DeviceSpace implements AutoCloseable {
         try {
             if (mapper == null) {
                 VfioDmaMapper created = new VfioDmaMapper(strategy(members.space()), memory.bytes());
-                try {
-                    for (RamBlock block : memory.blocks()) {
-                        check(created, block, address);
-                    }
-                } catch (RuntimeException e) {
-                    created.close();
-                    throw e;
-                }
+                // Known before it maps anything: close() takes back what it has mapped until something is refused.
                 mapper = created;
+                for (RamBlock block : memory.blocks()) {
+                    check(created, block, address);
+                }
             }
             return device;
         } catch (RuntimeException e) {
@@ -145,17 +142,20 @@ final class DeviceSpace implements AutoCloseable {
         device.close();
     }
 
-    /** Takes all devices out, then unmaps the guest's memory. */
+    /**
+     * Takes all devices out, then unmaps the guest's memory. Complete in any case: what cannot be unmapped goes with the
+     * address space, and until it is gone no conversion relies on it.
+     */
     @Override
     public void close() {
         Set.copyOf(devices).forEach(this::leave);
-        CloseStack rest = new CloseStack();
-        rest.add(members);
-        if (mapper != null) {
-            rest.add(mapper);
-            mapper = null;
+        VfioDmaMapper last = mapper;
+        mapper = null;
+        if (last == null) {
+            members.close();
+        } else {
+            last.closeWith(members::close);
         }
-        rest.close();
     }
 
     /** Devices with a file of their own. */

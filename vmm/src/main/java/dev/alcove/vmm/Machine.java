@@ -320,8 +320,8 @@ public final class Machine implements AutoCloseable {
     }
 
     /**
-     * Takes a device from the guest, also while it runs and converts memory. Its DMA has ended when this returns. Any
-     * thread.
+     * Takes a device from the guest, also while it runs and converts memory. Its DMA has ended when this returns, and
+     * nothing follows the guest's memory for it any more. Any thread.
      *
      * @throws dev.alcove.sys.BadInputException the guest does not have it
      */

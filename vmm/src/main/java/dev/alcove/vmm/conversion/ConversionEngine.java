@@ -27,6 +27,9 @@ import org.jspecify.annotations.Nullable;
  * <p>A request is all or nothing, and works in slices of about a millisecond: after each of them state, attributes and
  * IOMMU agree. What the old side of the pages holds is freed at the end, when nothing has to be undone any more. Once a
  * conversion was {@link Outcome.Unsafe}, every later one is too.
+ *
+ * <p>Whatever is called may throw anything, errors of the JVM included. What was done is taken back then, and the
+ * conversion refused; where that cannot be, it is unsafe.
  */
 public final class ConversionEngine {
     private final ConversionPlanner planner;
@@ -210,8 +213,8 @@ public final class ConversionEngine {
             return answer.errno() == 0
                     ? execute(request, first, most, goOn, event)
                     : refuse(answer.errno(), answer.reason());
-        } catch (RuntimeException thrown) {
-            return unsafe(request + ": " + thrown);
+        } catch (RuntimeException | Error thrown) {
+            return lost(request, thrown);
         } finally {
             held.close();
         }
@@ -228,27 +231,39 @@ public final class ConversionEngine {
         Slice slice = first;
         while (slice != null) {
             Outcome outcome = executor.execute(slice);
-            if (outcome instanceof Outcome.Refused refused) {
-                outcome = executor.undo(last, refused);
-                quota.undone(request.toPrivate(), bytes + remaining(request, slice));
-            }
-            switch (outcome) {
-                case Outcome.Done _ -> {}
-                case Outcome.Refused refused -> {
-                    return refuse(refused.errno(), request + ": " + refused.reason());
-                }
-                case Outcome.Unsafe broken -> {
-                    return unsafe(request + ": " + broken.reason());
-                }
+            if (!outcome.isDone()) {
+                return takenBack(request, last, bytes, slice, outcome);
             }
             last = slice;
-            bytes += slice.bytes();
-            slice = planner.next(request, last, most);
-            if (slice != null && !goOn.getAsBoolean()) {
-                return givenUp(request, last, bytes);
+            try {
+                slice = planner.next(request, last, most);
+                if (slice != null && !goOn.getAsBoolean()) {
+                    return givenUp(request, last, bytes + last.bytes());
+                }
+            } catch (RuntimeException | Error thrown) {
+                Outcome between = executor.undo(last, new Outcome.Refused(Errno.EIO, "behind " + last + ": " + thrown));
+                return takenBack(request, null, bytes, last, between);
             }
+            bytes += last.bytes();
         }
         return finished(request, last, bytes, event);
+    }
+
+    /**
+     * Takes the slices back that are done when a later one is not.
+     *
+     * @param last that is done
+     * @param bytes of the slices before {@code undone}
+     * @param undone the first slice that is not done, or not any more
+     */
+    private Outcome takenBack(
+            ConversionRequest request, @Nullable Slice last, long bytes, Slice undone, Outcome outcome) {
+        Outcome end = outcome instanceof Outcome.Refused refused ? executor.undo(last, refused) : outcome;
+        if (end instanceof Outcome.Refused refused) {
+            quota.undone(request.toPrivate(), bytes + remaining(request, undone));
+            return refuse(refused.errno(), request + ": " + refused.reason());
+        }
+        return unsafe(request + ": " + (end instanceof Outcome.Unsafe broken ? broken.reason() : end));
     }
 
     /** What a request has not changed yet, from a slice on. */
@@ -292,8 +307,22 @@ public final class ConversionEngine {
 
     private Outcome refuse(int errno, String reason) {
         counters.failed.increment();
-        log.refused(reason);
+        try {
+            log.refused(reason);
+        } catch (RuntimeException | Error _) {
+            // Everything is as it was, whether somebody can be told or not.
+        }
         return new Outcome.Refused(errno, reason);
+    }
+
+    /** Known before there is a text, for which there may be neither memory nor stack. */
+    private Outcome lost(ConversionRequest request, Throwable thrown) {
+        counters.failed.increment();
+        boolean first = unsafe == null;
+        unsafe = first ? "a conversion ended half way" : unsafe;
+        String reason = request + ": " + thrown;
+        unsafe = first ? reason : unsafe;
+        return new Outcome.Unsafe(reason);
     }
 
     private Outcome unsafe(String reason) {

@@ -14,6 +14,9 @@ import org.jspecify.annotations.Nullable;
 /**
  * Does the steps of a slice in order; where one fails, undoes those before it in reverse order. The caller holds the
  * range. While a slice is worked on, no listener comes or goes at its block.
+ *
+ * <p>A step may throw anything, errors of the JVM included: it has done an unknown part of its work then, is undone as
+ * well, and counts as refused. Undoing may be done twice, and is right whatever part of the step was done.
  */
 final class ConversionExecutor {
     private final RamBlock[] blocks;
@@ -36,7 +39,12 @@ final class ConversionExecutor {
         try (RamDiscardManager.Change _ = manager(slice).change()) {
             Step[] order = steps.of(slice.toPrivate);
             for (int step = 0; step < order.length; step++) {
-                Outcome outcome = perform(order[step], slice);
+                Outcome outcome;
+                try {
+                    outcome = perform(order[step], slice);
+                } catch (RuntimeException | Error thrown) {
+                    return undoThrown(slice, order, step, thrown);
+                }
                 if (outcome instanceof Outcome.Refused refused) {
                     return undo(slice, order, step, refused);
                 } else if (!outcome.isDone()) {
@@ -61,13 +69,36 @@ final class ConversionExecutor {
 
     private Outcome undo(Slice slice, Step[] order, int done, Outcome.Refused cause) {
         for (int step = done - 1; step >= 0; step--) {
-            Outcome undone = undo(order[step], slice);
+            Outcome undone;
+            try {
+                undone = undo(order[step], slice);
+            } catch (RuntimeException | Error thrown) {
+                undone = new Outcome.Unsafe(thrown.toString());
+            }
             if (!undone.isDone()) {
                 return new Outcome.Unsafe(
                         cause.reason() + "; and undoing " + order[step] + " of " + slice + ": " + undone);
             }
         }
         return new Outcome.Refused(Errno.EAGAIN, cause.reason());
+    }
+
+    /** Undoes the step that threw, too. */
+    private Outcome undoThrown(Slice slice, Step[] order, int step, Throwable thrown) {
+        Outcome.Refused cause = new Outcome.Refused(Errno.EIO, order[step] + " of " + slice + " threw " + thrown);
+        if (order[step] != Step.DISCARD) {
+            return undo(slice, order, step + 1, cause);
+        }
+        // Populating is right only for what was discarded. To discard again what was costs nothing.
+        Outcome again;
+        try {
+            again = tell(slice, false);
+        } catch (RuntimeException | Error second) {
+            again = new Outcome.Unsafe(second.toString());
+        }
+        return again instanceof Outcome.Unsafe unsafe
+                ? new Outcome.Unsafe(cause.reason() + "; once more: " + unsafe.reason())
+                : undo(slice, order, again.isDone() ? step + 1 : step, cause);
     }
 
     private Outcome perform(Step step, Slice slice) {
@@ -157,7 +188,7 @@ final class ConversionExecutor {
         }
         try {
             block.backing().release(slice.toPrivate ? Side.SHARED : Side.PRIVATE, slice.start(), slice.hull());
-        } catch (SyscallException _) {
+        } catch (RuntimeException | Error _) {
             counters.notFreed.add(slice.bytes());
         }
     }

@@ -66,7 +66,7 @@ final class RangeLock {
         }
     }
 
-    /** Waits until nobody who came before holds or wants a part of the range. */
+    /** Waits until nobody who came before holds or wants a part of the range. A wait that throws holds nothing. */
     Held lock(GpaRange range) {
         Held mine = new Held(range);
         Held[] before;
@@ -78,7 +78,12 @@ final class RangeLock {
             after[before.length] = mine;
         } while (!QUEUE.compareAndSet(this, before, after));
         if (!isFirst(after, before.length)) {
-            waiting.until(() -> isFirst(mine));
+            try {
+                waiting.until(() -> isFirst(mine));
+            } catch (RuntimeException | Error thrown) {
+                mine.close();
+                throw thrown;
+            }
         }
         return mine;
     }

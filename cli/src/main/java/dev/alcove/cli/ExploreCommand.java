@@ -44,6 +44,9 @@ final class ExploreCommand {
         private static final int MOST_CPUS = 8;
         private static final String NEWEST = "7.2";
         private static final long MOST_SEEDS = 100_000_000;
+        private static final long SECOND = 1_000_000_000L;
+        /** How often somebody who waits hears of it. */
+        private static final long TELL_NANOS = 10 * SECOND;
 
         @CommandLine.Spec
         private CommandLine.Model.@Nullable CommandSpec spec;
@@ -90,10 +93,18 @@ final class ExploreCommand {
                 throw new BadInputException("--cpus " + cpus + " is not between 1 and " + MOST_CPUS);
             }
             PrintWriter out = Objects.requireNonNull(spec).commandLine().getOut();
+            PrintWriter errors = Objects.requireNonNull(spec).commandLine().getErr();
             Explorer explorer = new Explorer(profile, cpus, failNth);
             Optional<Finding> found = Optional.empty();
+            long begin = System.nanoTime();
+            long told = begin;
             for (long seed = seeds.first(); seed <= seeds.last() && found.isEmpty(); seed++) {
                 found = explorer.explore(seed);
+                long now = System.nanoTime();
+                if (now - told >= TELL_NANOS) {
+                    told = now;
+                    Alcove.say(errors, progress(seeds, seed, now - begin), null);
+                }
             }
             if (found.isPresent()) {
                 found.get().text().forEach(out::println);
@@ -106,6 +117,14 @@ final class ExploreCommand {
             }
             out.flush();
             return found.isPresent() ? 1 : 0;
+        }
+
+        /** A line for somebody who waits: how far it is, and how long the rest takes at this speed. */
+        static String progress(SeedRange seeds, long seed, long nanos) {
+            long done = seed - seeds.first() + 1;
+            long left = seeds.last() - seed;
+            return done + " of " + (done + left) + " seeds in " + nanos / SECOND + " s, no violation so far; the rest takes"
+                    + " about " + (long) ((double) nanos / done * left / SECOND) + " s";
         }
 
         private SeedRange seeds() {

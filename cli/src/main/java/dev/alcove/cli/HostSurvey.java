@@ -15,6 +15,7 @@ final class HostSurvey {
     private static final String SNP = "/sys/module/kvm_amd/parameters/sev_snp";
     private static final String TDX = "/sys/module/kvm_intel/parameters/tdx";
     private static final String HUGEPAGES = "/sys/kernel/mm/hugepages/hugepages-2048kB/nr_hugepages";
+    private static final String MAPPINGS = "/sys/module/vfio_iommu_type1/parameters/dma_entry_limit";
     private static final long GUEST_TO_LOCK = 256L << 20;
 
     private final Syscalls syscalls;
@@ -129,6 +130,11 @@ final class HostSurvey {
                                         + " /etc/security/limits.conf"));
         long open = files.softLimit(Linux.RLIMIT_NOFILE);
         findings.add(Finding.info("nofile", open == Linux.RLIM_INFINITY ? "unlimited" : Long.toString(open)));
+        findings.add(Finding.info(
+                "dma-entry-limit",
+                files.text(MAPPINGS)
+                        .map(limit -> limit + " mappings in a container of vfio_iommu_type1; " + MAPPINGS)
+                        .orElse("vfio_iommu_type1 is not loaded; iommufd has no such limit")));
         findings.add(Finding.info(
                 "hugepages", files.text(HUGEPAGES).map(n -> n + " of 2 MiB").orElse("none known of 2 MiB")));
     }

@@ -161,6 +161,28 @@ final class IommufdDmaContractTest {
         }
     }
 
+    /** An area of a file is cut as one of memory is, and what is left of it maps the same pages. */
+    @EveryKernel
+    void reachesWhatACutHasLeftOfAFile(KernelUnderTest kernel) {
+        try (Rig rig = new Rig(kernel)) {
+            rig.it.needs(IommufdClient.MAP_FILE, "IOMMU_IOAS_MAP_FILE");
+            int file = rig.memfd(4);
+            ok(rig.it.mapFile(rig.ioas, ALL, file, PAGE, 3 * PAGE, MIB));
+            assertEquals(PAGE, rig.it.type1Unmap(0, MIB + PAGE, PAGE));
+            rig.setFile(file, PAGE, 1);
+            rig.setFile(file, 2 * PAGE, 2);
+            rig.setFile(file, 3 * PAGE, 3);
+            assertEquals(1, rig.fetch(MIB));
+            assertEquals(3, rig.fetch(MIB + 2 * PAGE));
+            rig.store(MIB + PAGE, 0x5678);
+            assertEquals(2, rig.getFile(file, 2 * PAGE));
+            ok(rig.it.mapFile(rig.ioas, ALL, file, 2 * PAGE, PAGE, MIB + PAGE));
+            assertEquals(2, rig.fetch(MIB + PAGE));
+            assertEquals(3 * PAGE, rig.it.type1Unmap(0, MIB, 3 * PAGE));
+            ok(rig.sys.close(file));
+        }
+    }
+
     @EveryKernel
     void reachesTheSamePageThroughACopy(KernelUnderTest kernel) {
         try (Rig rig = new Rig(kernel)) {

@@ -46,6 +46,10 @@ final class MappedBlock implements RamDiscardListener {
         return discards.size();
     }
 
+    boolean isWhole() {
+        return whole;
+    }
+
     long iova() {
         return iova;
     }

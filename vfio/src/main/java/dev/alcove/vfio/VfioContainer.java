@@ -199,7 +199,8 @@ public final class VfioContainer extends KernelFile implements DmaSpace {
 
     @Override
     public long mappingsLeft() {
-        return info().mappingsLeft();
+        // iommufd answers 65535 whatever is mapped: it does not count.
+        return compatible ? UNLIMITED : info().mappingsLeft();
     }
 
     @Override

@@ -78,8 +78,10 @@ public final class VfioDmaMapper implements AutoCloseable {
                         + most + ": " + strategy.space().raiseLimit(most));
     }
 
-    private long mostMappings() {
-        return strategy.mostMappings(allBytes());
+    /** Blocks of which nothing is ever discarded take one each. */
+    private synchronized long mostMappings() {
+        boolean whole = !blocks.isEmpty() && blocks.stream().allMatch(MappedBlock::isWhole);
+        return whole ? blocks.size() : strategy.mostMappings(allBytes());
     }
 
     private synchronized long allBytes() {

@@ -149,6 +149,26 @@ class ContainerTest {
         });
     }
 
+    /** Nothing to foretell: of memory without a private side each block is one mapping, and iommufd counts none. */
+    @Test
+    void noLimitIsForetoldWhereThereIsNone() {
+        open(VfioContainer.PATH, (container, device) -> {
+            try (VfioDmaMapper mapper = new VfioDmaMapper(new PageStrategy(container), GIB)) {
+                assertTrue(mapper.add(new RamDiscardManager(GIB), new Iova(0), ram(GIB)).isDone());
+                assertTrue(mapper.forecast().isEmpty(), mapper.forecast().toString());
+            }
+        });
+        open(IommuFd.PATH, (container, device) -> {
+            assertEquals(DmaSpace.UNLIMITED, container.mappingsLeft());
+            RamDiscardManager discards = new RamDiscardManager(GIB);
+            assertTrue(discards.addSource(new PopulatedRanges(GIB, PAGE, false)).isDone());
+            try (VfioDmaMapper mapper = new VfioDmaMapper(new PageStrategy(container), GIB)) {
+                assertTrue(mapper.add(discards, new Iova(0), ram(GIB)).isDone());
+                assertTrue(mapper.forecast().isEmpty(), mapper.forecast().toString());
+            }
+        });
+    }
+
     @Test
     void memoryWhereTheIommuReservesAddressesIsRefused() {
         open(VfioContainer.PATH, (container, device) -> {

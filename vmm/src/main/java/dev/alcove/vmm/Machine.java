@@ -18,6 +18,7 @@ import dev.alcove.memory.HostMemory;
 import dev.alcove.memory.MemoryUsage;
 import dev.alcove.memory.RamBlock;
 import dev.alcove.memory.RamLayout;
+import dev.alcove.sys.BadInputException;
 import dev.alcove.sys.MissingFeatureException;
 import dev.alcove.sys.Syscalls;
 import dev.alcove.vfio.PciAddress;
@@ -84,6 +85,7 @@ public final class Machine implements AutoCloseable {
         this.resources = resources;
         boolean confidential = config.coco() == Coco.SW_PROTECTED;
         RamLayout layout = config.memory().layout(HostMemory.totalBytes(syscalls));
+        checkDenied(layout, config.conversions().policy().denied());
         Kvm system = resources.add(Kvm.open(syscalls));
         List<CpuidEntry> cpuid = system.supportedCpuid();
         this.vm = resources.add(createVm(system, confidential));
@@ -139,6 +141,15 @@ public final class Machine implements AutoCloseable {
                 e.addSuppressed(second);
             }
             throw e;
+        }
+    }
+
+    private static void checkDenied(RamLayout layout, List<GpaRange> denied) {
+        for (GpaRange range : denied) {
+            if (layout.blocks().stream().noneMatch(range::overlaps)) {
+                throw new BadInputException(
+                        "no conversions of " + range + ": the guest has no RAM there, only at " + layout.blocks());
+            }
         }
     }
 
@@ -327,6 +338,13 @@ public final class Machine implements AutoCloseable {
      */
     public void removeDevice(PciAddress address) {
         devices.remove(address);
+    }
+
+    /** What a person should know of the devices before the guest runs: a line for each limit that is too low for it. */
+    public List<String> forecasts() {
+        return devices.call(mappers -> mappers.stream()
+                .flatMap(mapper -> mapper.forecast().stream())
+                .toList());
     }
 
     /** The devices that the guest has. */

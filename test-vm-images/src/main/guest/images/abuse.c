@@ -11,13 +11,14 @@
 #include "random.h"
 #include "smp.h"
 
-ALCOVE_IMAGE(WANTS_CONVERSIONS, "wild conversions from all CPUs, then every other page shared (seed=1 ops=500 mcycles=0 pages=8192 cpus=1)");
+ALCOVE_IMAGE(WANTS_CONVERSIONS, "wild conversions from all CPUs, then every other page shared (seed=1 ops=500 mcycles=0 pages=8192 cpus=1 keep=0)");
 
 #define REGION 0x1000000ul
 #define KVM_EPERM 1
 #define KVM_E2BIG 7
 
 static uint64_t pages, end, ops, mcycles, seed;
+static bool keeps;
 static struct worker {
     struct random random;
     uint64_t requests;
@@ -137,7 +138,7 @@ static void fragment(void)
         convert(REGION, 1, true);
     }
     convert(REGION, pages, false);
-    for (page = 0; page < pages; page += 64)
+    for (page = 0; page < pages && !keeps; page += 64)
         if (*(volatile uint64_t *)(REGION + page * PAGE_SIZE))
             fail("abuse: page %lu is private again, and not zero", page);
     print("abuse: every other page shared: %s\n", refused ? "refused at some point" : "done");
@@ -148,6 +149,7 @@ bool image_main(void)
     seed = option("seed", 1);
     ops = option("ops", 500);
     mcycles = option("mcycles", 0);
+    keeps = option("keep", 0);
     uint64_t cpus = option("cpus", 1);
     if (!cpus || cpus > MAX_CPUS)
         fail("abuse: cpus=%lu is not from 1 to %u", cpus, MAX_CPUS);

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Every page of a region goes private -> shared -> private, in ranges of one page up to all, with data checks;
- * then requests that must be refused, and how. Each half of a page's memory is fresh after a conversion to it.
+ * then requests that must be refused, and how. Each half of a page's memory is fresh after a conversion to it; with
+ * keep=1 there is one memory for both, and a conversion keeps the data.
  */
 #include "convert.h"
 
@@ -9,11 +10,12 @@
 #include "console.h"
 #include "page.h"
 
-ALCOVE_IMAGE(WANTS_CONVERSIONS, "converts every page of a region both ways, then asks for what must be refused (pages=512)");
+ALCOVE_IMAGE(WANTS_CONVERSIONS, "converts every page of a region both ways, then asks for what must be refused (pages=512 keep=0)");
 
 #define REGION 0x1000000ul
 
 static uint64_t pages;
+static bool keeps;
 static uint64_t image_pages[3 * PAGE_WORDS] __attribute__((aligned(4096)));
 
 static volatile uint64_t *page_at(uint64_t index)
@@ -41,6 +43,15 @@ static void expect_zero(uint64_t index, uint64_t range, const char *when)
         fail("convert: page %lu, ranges of %lu pages: not zero %s", index, range, when);
 }
 
+/* After a conversion: the data from before it where that is kept, else nothing. */
+static void expect_converted(uint64_t index, uint64_t before, uint64_t range, const char *when)
+{
+    if (keeps)
+        expect(index, before, range, when);
+    else
+        expect_zero(index, range, when);
+}
+
 static void fill(uint64_t first, uint64_t end, uint64_t purpose)
 {
     for (uint64_t i = first; i < end; i++)
@@ -52,7 +63,7 @@ static void there_and_back(uint64_t first, uint64_t end, uint64_t range)
 {
     convert(REGION + first * PAGE_SIZE, end - first, true);
     for (uint64_t i = first; i < end; i++)
-        expect_zero(i, range, "after conversion to shared");
+        expect_converted(i, PRIVATE_BEFORE, range, "after conversion to shared");
     fill(first, end, SHARED);
     expect(first - 1, PRIVATE_AFTER, range, "before a range that became shared");
     expect(end, PRIVATE_BEFORE, range, "behind a range that became shared");
@@ -61,7 +72,7 @@ static void there_and_back(uint64_t first, uint64_t end, uint64_t range)
 
     convert(REGION + first * PAGE_SIZE, end - first, false);
     for (uint64_t i = first; i < end; i++)
-        expect_zero(i, range, "after conversion to private");
+        expect_converted(i, SHARED, range, "after conversion to private");
     fill(first, end, PRIVATE_AFTER);
     expect(first - 1, PRIVATE_AFTER, range, "before a range that became private");
     expect(end, PRIVATE_BEFORE, range, "behind a range that became private");
@@ -94,7 +105,7 @@ static void mixture(void)
     convert(REGION, pages, true);
     for (uint64_t i = 0; i < pages; i++) {
         if (i % 2)
-            expect_zero(i, pages, "when a mixture became shared");
+            expect_converted(i, PRIVATE_BEFORE, pages, "when a mixture became shared");
         else
             expect(i, SHARED, pages, "in a page that was shared before");
     }
@@ -105,7 +116,7 @@ static void mixture(void)
     convert(REGION, pages, false);
     for (uint64_t i = 0; i < pages; i++) {
         if (i % 2)
-            expect_zero(i, pages, "when a mixture became private");
+            expect_converted(i, PRIVATE_BEFORE, pages, "when a mixture became private");
         else
             expect(i, PRIVATE_AFTER, pages, "in a page that was private before");
     }
@@ -128,6 +139,14 @@ static void idempotence(void)
     print("idempotence: ok\n");
 }
 
+static void own_page_converted(const uint64_t *page, uint64_t before, const char *to)
+{
+    if (!keeps && !page_is_zero(page))
+        fail("convert: a page of the image: not zero after conversion to %s", to);
+    if (keeps && !page_holds(page, before, EVERY_LINE))
+        fail("convert: a page of the image: wrong data after conversion to %s", to);
+}
+
 /* The image's own pages are shared from the start. */
 static void own_pages(void)
 {
@@ -135,14 +154,12 @@ static void own_pages(void)
         page_fill(image_pages + i * PAGE_WORDS, key(SHARED, i), EVERY_LINE);
     uint64_t *middle = image_pages + PAGE_WORDS;
     convert((uint64_t)middle, 1, false);
-    if (!page_is_zero(middle))
-        fail("convert: a page of the image: not zero after conversion to private");
+    own_page_converted(middle, key(SHARED, 1), "private");
     page_fill(middle, key(PRIVATE_AFTER, 1), EVERY_LINE);
     if (!page_holds(middle, key(PRIVATE_AFTER, 1), EVERY_LINE))
         fail("convert: a page of the image: wrong data while private");
     convert((uint64_t)middle, 1, true);
-    if (!page_is_zero(middle))
-        fail("convert: a page of the image: not zero after conversion to shared");
+    own_page_converted(middle, key(PRIVATE_AFTER, 1), "shared");
     if (!page_holds(image_pages, key(SHARED, 0), EVERY_LINE)
         || !page_holds(image_pages + 2 * PAGE_WORDS, key(SHARED, 2), EVERY_LINE))
         fail("convert: a page of the image: a neighbour changed");
@@ -204,6 +221,7 @@ bool image_main(void)
 {
     static const uint64_t ranges[] = {1, 2, 3, 7, 64, 512};
     pages = option("pages", 512);
+    keeps = option("keep", 0);
     if (!pages || pages > 1ul << 20 || !is_ram(REGION, (pages + 2) * PAGE_SIZE))
         fail("convert: pages=%lu does not fit in RAM from 16 MiB on", pages);
     if (!conversions_available()) {

@@ -2,6 +2,7 @@
 /*
  * Pseudo-random conversions, writes and DMA over 16 MiB of RAM, on one or more CPUs, against a shadow of what
  * every page must hold. A page's content is its word at the start of each 512 bytes; all other bytes stay zero.
+ * A conversion leaves a page empty, or with keep=1 as it is.
  */
 #include "boot.h"
 #include "console.h"
@@ -11,7 +12,7 @@
 #include "random.h"
 #include "smp.h"
 
-ALCOVE_IMAGE(WANTS_CONVERSIONS, "pseudo-random conversions with DMA between (seed=1 ops=400 dmas=40 cpus=1)");
+ALCOVE_IMAGE(WANTS_CONVERSIONS, "pseudo-random conversions with DMA between (seed=1 ops=400 dmas=40 cpus=1 keep=0)");
 
 #define REGION 0x1000000ul
 #define PAGES 4096ul
@@ -43,7 +44,9 @@ static struct spinlock device_lock;
 static uint64_t outgoing[PAGE_SIZE / 8] __attribute__((aligned(4096)));
 static uint64_t incoming[PAGE_SIZE / 8] __attribute__((aligned(4096)));
 
-static bool conversions, device;
+static uint64_t blank[PAGE_SIZE / 8] __attribute__((aligned(4096)));
+
+static bool conversions, device, keeps;
 static uint64_t seed;
 
 static volatile uint64_t *slot_at(uint64_t page, uint64_t slot)
@@ -93,7 +96,7 @@ static void convert_some(struct worker *w, const struct slice *s)
     convert(REGION + first * PAGE_SIZE, count, to_shared);
     w->conversions++;
     for (uint64_t page = first; page < end; page++) {
-        if (shared[page] != to_shared)
+        if (shared[page] != to_shared && !keeps)
             for (uint64_t slot = 0; slot < SLOTS; slot++)
                 shadow[page][slot] = 0;
         shared[page] = to_shared;
@@ -164,6 +167,9 @@ static void dma_out(struct worker *w, const struct slice *s)
     struct extent e = pick_extent(w, s);
     unsigned bytes = (unsigned)(e.count * SLOT_BYTES);
     spin_lock(&device_lock);
+    /* Else the device may still have from an earlier transfer what a private page has kept. */
+    if (keeps)
+        edu_from_ram((uint64_t)blank, e.offset, bytes);
     edu_from_ram(extent_gpa(e), e.offset, bytes);
     edu_to_ram((uint64_t)incoming, e.offset, bytes);
     for (uint64_t i = 0; i < e.count; i++) {
@@ -219,6 +225,7 @@ static uint64_t portion(uint64_t total, uint64_t i, uint64_t count)
 bool image_main(void)
 {
     seed = option("seed", 1);
+    keeps = option("keep", 0);
     uint64_t ops = option("ops", 400), dmas = option("dmas", 40), cpus = option("cpus", 1);
     if (!cpus || cpus > MAX_CPUS)
         fail("storm: cpus=%lu is not from 1 to %u", cpus, MAX_CPUS);

@@ -79,12 +79,27 @@ final class RunCommand implements Callable<Integer> {
         }
     }
 
-    /** The values of {@code --iommu-map}. */
-    enum MapChoice {
-        auto,
-        cut,
-        page,
-        remap
+    /** The values of {@code --iommu-map}, for picocli. */
+    static final class IommuMapConverter implements CommandLine.ITypeConverter<MachineConfig.IommuMap> {
+        @Override
+        public MachineConfig.IommuMap convert(String text) {
+            return Stream.of(MachineConfig.IommuMap.values())
+                    .filter(how -> how.label().equals(text))
+                    .findFirst()
+                    .orElseThrow(() -> new CommandLine.TypeConversionException(
+                            "'" + text + "' is not one of " + String.join(", ", new IommuMapCandidates())));
+        }
+    }
+
+    /** Completion for {@code --iommu-map}. */
+    static final class IommuMapCandidates extends java.util.ArrayList<String> {
+        private static final long serialVersionUID = 1L;
+
+        IommuMapCandidates() {
+            super(Stream.of(MachineConfig.IommuMap.values())
+                    .map(MachineConfig.IommuMap::label)
+                    .toList());
+        }
     }
 
     private static final int HOST_LACKS = 3;
@@ -161,8 +176,8 @@ final class RunCommand implements Callable<Integer> {
             paramLabel = "STRATEGY",
             converter = StrategyChoice.Converter.class,
             description = "Where private pages are: dual (a guest_memfd beside the shared memory) or in-place (the same"
-                    + " page of the same guest_memfd, with its contents; a proposal that no release of Linux has, so"
-                    + " on the emulated kernel only) (default: dual).")
+                    + " page of the same guest_memfd, with its contents: keep=1 for the guest; a proposal that no"
+                    + " release of Linux has, so on the emulated kernel only) (default: dual).")
     private StrategyChoice strategy = StrategyChoice.dual;
 
     @Option(names = "--cpus", paramLabel = "N", description = "vCPUs (default: ${DEFAULT-VALUE}).")
@@ -179,10 +194,12 @@ final class RunCommand implements Callable<Integer> {
     @Option(
             names = "--iommu-map",
             paramLabel = "HOW",
+            converter = IommuMapConverter.class,
+            completionCandidates = IommuMapCandidates.class,
             description = "How the IOMMU follows conversions: cut (one ioctl an extent), page (one a page), remap (as"
                     + " cut, on any kernel, but DMA beside a conversion is blocked for a moment), or auto: cut where the"
-                    + " kernel can, else page (default: ${DEFAULT-VALUE}).")
-    private MapChoice iommuMap = MapChoice.auto;
+                    + " kernel can, else page (default: auto).")
+    private MachineConfig.IommuMap iommuMap = MachineConfig.IommuMap.AUTO;
 
     @Option(
             names = "--shared-limit",
@@ -197,6 +214,14 @@ final class RunCommand implements Callable<Integer> {
             description = "The guest's shared memory may not be in more pieces than this; it gets E2BIG (default:"
                     + " ${DEFAULT-VALUE}).")
     private int sharedExtents = ConversionPolicy.DEFAULT_EXTENTS;
+
+    @Option(
+            names = "--deny-conversion",
+            paramLabel = "GPA+SIZE",
+            converter = GpaRangeOption.Converter.class,
+            description = "The guest may not convert a page of this range of its memory, such as 0x1000000+2M, in either"
+                    + " direction; it gets EPERM. Repeat for more ranges.")
+    private List<GpaRangeOption> denied = List.of();
 
     @Option(
             names = "--prefault",
@@ -311,6 +336,7 @@ final class RunCommand implements Callable<Integer> {
             kind = chooseCoco(syscalls, guest);
             MachineConfig config = config(host, syscalls, guest, wanted, kind, errors, console);
             try (Machine machine = Machine.create(syscalls, config)) {
+                machine.forecasts().forEach(line -> Alcove.say(errors, "warning: " + line, null));
                 TimelineRecorder recorder =
                         report == null ? null : TimelineRecorder.start(machine::sample, host::blockedDma);
                 try {
@@ -368,6 +394,10 @@ final class RunCommand implements Callable<Integer> {
         if (seed != null) {
             commandLine.append(" seed=").append(seed);
         }
+        if (strategy == StrategyChoice.inPlace) {
+            // Our images check what is in a page after its conversion.
+            commandLine.append(" keep=1");
+        }
         commandLine.append(" cpus=").append(cpus);
         return new MachineConfig(
                 guest,
@@ -377,12 +407,7 @@ final class RunCommand implements Callable<Integer> {
                 Stream.concat(wanted.stream(), devices.stream().skip(1))
                         .map(request -> request.find(syscalls))
                         .toList(),
-                switch (iommuMap) {
-                    case auto -> MachineConfig.IommuMap.AUTO;
-                    case cut -> MachineConfig.IommuMap.CUT;
-                    case page -> MachineConfig.IommuMap.PAGE;
-                    case remap -> MachineConfig.IommuMap.REMAP;
-                },
+                iommuMap,
                 check,
                 host.view(),
                 conversions(errors),
@@ -395,7 +420,9 @@ final class RunCommand implements Callable<Integer> {
             throw new BadInputException("--shared-extents " + sharedExtents + ": at least 1");
         }
         ConversionPolicy policy = new ConversionPolicy(
-                sharedLimit == null ? Long.MAX_VALUE : sharedLimit.bytes(), sharedExtents, List.of());
+                sharedLimit == null ? Long.MAX_VALUE : sharedLimit.bytes(),
+                sharedExtents,
+                denied.stream().map(GpaRangeOption::range).toList());
         return new ConversionOptions(policy, prefault, line -> Alcove.say(errors, line, null));
     }
 

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 package dev.alcove.cli;
 
+import dev.alcove.discard.GpaRange;
 import dev.alcove.memory.MemoryConfig.NumaNode;
 import dev.alcove.memory.RamBackend;
 import java.io.IOException;
@@ -66,6 +67,17 @@ class CommandLineTest {
                 "run hello --kernel windows",
                 "run hello --coco tdx",
                 "run hello --iommu-map split",
+                "run hello --deny-conversion 0x1000000",
+                "run hello --deny-conversion 0x1000000+",
+                "run hello --deny-conversion 0x1000000+0",
+                "run hello --deny-conversion 0x1000800+4K",
+                "run hello --deny-conversion 0x1000000+5000",
+                "run hello --deny-conversion 16M-32M",
+                "run hello --deny-conversion 0xfffffffffffff000+4K",
+                "run hello --deny-conversion 0xffffffffff000+2M",
+                "run hello --deny-conversion some+more",
+                "run hello --deny-conversion 0xfg+4K",
+                "run hello --memory 64M --deny-conversion 64M+4K",
                 "run hello --device gpu",
                 "run hello --device vfio-pci,host=00:00",
                 "run hello --no-such-option",
@@ -110,13 +122,38 @@ class CommandLineTest {
         assertEquals(bytes, MemorySize.parse(text).bytes());
     }
 
-    @Test
-    void memoryThatIsConvertedInPlaceIsAProposalOfTheEmulatedKernel() {
-        assertEquals(
-                0,
-                run("run", "dma", "--kernel", "emulated", "--strategy", "in-place", "--memory", "64M", "--check"),
-                errors.toString());
+    @ParameterizedTest
+    @ValueSource(strings = {"dma --check", "convert --check", "storm --cpus 2 --seed 5 --check", "abuse"})
+    void memoryThatIsConvertedInPlaceIsAProposalOfTheEmulatedKernel(String image) {
+        String line = "run " + image + " --kernel emulated --strategy in-place --memory 64M --device edu";
+        assertEquals(0, run(line.split(" ")), errors.toString());
         assertTrue(errors.toString().contains("is a proposal"), errors.toString());
+    }
+
+    /** The images notice: without the word on their command line they want empty pages. */
+    @Test
+    void anImageIsToldThatMemoryIsConvertedInPlace() {
+        assertEquals(
+                1, run("run", "convert", "--kernel", "emulated", "--memory", "64M", "--append", "keep=1"), errors.toString());
+    }
+
+    @ParameterizedTest
+    @CsvSource({
+        "0x1000000+2M, 0x1000000, 0x200000", "16M+4096, 0x1000000, 0x1000", "0+4K, 0, 0x1000", "0X0+1T, 0, 0x10000000000",
+        "0xffffffffff000+4K, 0xffffffffff000, 0x1000"
+    })
+    void ranges(String text, String start, String size) {
+        assertEquals(
+                GpaRange.of(Long.decode(start), Long.decode(size)),
+                GpaRangeOption.parse(text).range());
+    }
+
+    @Test
+    void aGuestMayNotConvertWhatIsDenied() {
+        String line = "run convert --kernel emulated --memory 64M --deny-conversion 32M+4K";
+        assertEquals(0, run(line.split(" ")), errors.toString());
+        assertEquals(1, run((line + " --deny-conversion 0x1001000+8K").split(" ")), errors.toString());
+        assertTrue(errors.toString().contains("[0x1001000, 0x1003000) is not to be converted"), errors.toString());
     }
 
     @Test

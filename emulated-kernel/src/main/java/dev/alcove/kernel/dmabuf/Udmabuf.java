@@ -112,6 +112,9 @@ public final class Udmabuf implements Subsystem {
         if (Integer.compareUnsigned(count, LIST_LIMIT) > 0) {
             return -Errno.EINVAL;
         }
+        if (count != 0 && !allocator.charge("list of a udmabuf")) {
+            return -Errno.ENOMEM;
+        }
         MemorySegment list = zeroes(count * udmabuf_create_item.sizeof());
         error = task.memory().copyIn(argument + head.byteSize(), list);
         if (error != 0) {
@@ -143,6 +146,9 @@ public final class Udmabuf implements Subsystem {
         if (!allocator.charge("udmabuf")) {
             return -Errno.ENOMEM;
         }
+        if (!allocator.charge("pages of a udmabuf") || !allocator.charge("pinned folios of a udmabuf")) {
+            return -Errno.ENOMEM;
+        }
         PinnedFrames frames = new PinnedFrames(memory, (int) pages);
         for (Item item : items) {
             int error = pin(task, item, frames);
@@ -150,6 +156,10 @@ public final class Udmabuf implements Subsystem {
                 frames.release();
                 return error;
             }
+        }
+        if (!allocator.charge("dma-buf")) {
+            frames.release();
+            return -Errno.ENOMEM;
         }
         DmaBufFile file = new DmaBufFile(pages << Linux.PAGE_SHIFT, Linux.O_RDWR, vfs.nextInode(), frames.show());
         return task.install(file, (flags & dmabuf.UDMABUF_FLAGS_CLOEXEC()) != 0);

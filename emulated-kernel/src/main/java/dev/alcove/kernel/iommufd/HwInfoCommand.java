@@ -32,6 +32,9 @@ final class HwInfoCommand {
             return -Errno.ENOENT;
         }
         try {
+            if (!context.module().allocator().charge("hardware information")) {
+                return -Errno.ENOMEM;
+            }
             IommuDevice device = bound.device;
             HwInfo info = device.driver().hwInfo(device, type);
             if (info == null) {

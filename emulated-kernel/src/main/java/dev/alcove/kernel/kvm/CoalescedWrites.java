@@ -113,11 +113,11 @@ final class CoalescedWrites {
         if (!vm.charge("coalesced zone")) {
             return -Errno.ENOMEM;
         }
-        if (!bus(zone).register(zone.address, zone.size, zone, false)) {
-            return -Errno.ENOSPC;
+        int error = bus(zone).register(zone.address, zone.size, zone, false, vm.allocator());
+        if (error == 0) {
+            zones.add(zone);
         }
-        zones.add(zone);
-        return 0;
+        return error;
     }
 
     /** All zones go that hold the whole range; that there was none is no error. */

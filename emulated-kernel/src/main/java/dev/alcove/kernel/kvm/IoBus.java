@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 package dev.alcove.kernel.kvm;
 
+import dev.alcove.kernel.mm.Allocator;
+import dev.alcove.sys.Errno;
 import java.util.Arrays;
 
 /**
@@ -43,11 +45,14 @@ final class IoBus {
 
     private int eventFds;
 
-    /** Adds a device; false when there are too many. */
-    boolean register(long address, int length, Device device, boolean eventFd) {
+    /** Adds a device: 0, {@code -ENOSPC} when there are too many, {@code -ENOMEM}. */
+    int register(long address, int length, Device device, boolean eventFd, Allocator allocator) {
         Range[] old = ranges;
         if (old.length - eventFds >= MOST_DEVICES) {
-            return false;
+            return -Errno.ENOSPC;
+        }
+        if (!allocator.charge("bus of devices")) {
+            return -Errno.ENOMEM;
         }
         int at = 0;
         while (at < old.length && compare(old[at], address, length) <= 0) {
@@ -59,7 +64,7 @@ final class IoBus {
         System.arraycopy(old, at, fresh, at + 1, old.length - at);
         ranges = fresh;
         eventFds += eventFd ? 1 : 0;
-        return true;
+        return 0;
     }
 
     /** How a range that is there lies to a new one: the new one is what it is compared with. */

@@ -129,8 +129,11 @@ final class IoEventFds {
         if (entries.stream().anyMatch(entry::collides)) {
             return -Errno.EEXIST;
         }
-        if (entry.bus != null && !entry.bus.register(entry.address, entry.length, entry, true)) {
-            return -Errno.ENOSPC;
+        int error = entry.bus == null
+                ? 0
+                : entry.bus.register(entry.address, entry.length, entry, true, vm.allocator());
+        if (error != 0) {
+            return error;
         }
         entry.eventFd.file.act(entry.eventFd);
         entries.add(entry);

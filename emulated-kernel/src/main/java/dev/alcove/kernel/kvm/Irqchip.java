@@ -7,6 +7,7 @@ import dev.alcove.bindings.kvm.kvm_irqfd;
 import dev.alcove.bindings.kvm.kvm_msi;
 import dev.alcove.kernel.file.EventFile;
 import dev.alcove.kernel.file.OpenFile;
+import dev.alcove.kernel.mm.Allocator;
 import dev.alcove.kernel.task.Task;
 import dev.alcove.sys.Errno;
 import java.lang.foreign.MemorySegment;
@@ -105,12 +106,15 @@ final class Irqchip {
      *
      * @param present whether the machine has this irqchip at all
      */
-    int irqFd(Task task, MemorySegment s, boolean present) {
+    int irqFd(Task task, MemorySegment s, boolean present, Allocator allocator) {
         int flags = kvm_irqfd.flags(s);
         boolean deassign = (flags & DEASSIGN) != 0;
         // The pins that could be resampled are in user space.
         if ((flags & ~(DEASSIGN | RESAMPLE)) != 0 || (!deassign && (!present || (flags & RESAMPLE) != 0))) {
             return -Errno.EINVAL;
+        }
+        if (!deassign && !allocator.charge("irqfd")) {
+            return -Errno.ENOMEM;
         }
         OpenFile file = task.file(kvm_irqfd.fd(s));
         if (file == null) {

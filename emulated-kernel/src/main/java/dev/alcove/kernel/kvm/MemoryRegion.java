@@ -81,6 +81,9 @@ record MemoryRegion(int slot, int flags, long gpa, long size, long userspaceAddr
             if (old == null) {
                 return -Errno.EINVAL;
             }
+            if (!vm.charge("invalid memslot")) {
+                return -Errno.ENOMEM;
+            }
             replace(vm, slots, old, null);
             return 0;
         }
@@ -137,19 +140,24 @@ record MemoryRegion(int slot, int flags, long gpa, long size, long userspaceAddr
             }
             gmem = candidate;
             fresh.attach(gmem);
-            int error = gmem.bind(fresh, gmemOffset, size);
-            if (error != 0) {
-                return error;
+            int refused = gmem.bind(fresh, gmemOffset, size);
+            if (refused != 0) {
+                return refused;
             }
         }
-        if (placed && baseGfn() + pages() - 1 > (1L << (PHYSICAL_BITS - 12)) - 1) {
+        boolean moved = placed && old != null;
+        int error = moved && !vm.charge("invalid memslot") ? -Errno.ENOMEM : 0;
+        if (error == 0) {
+            error = prepare(vm, old, fresh, placed);
+            if (error != 0 && moved) {
+                slots.advance(); // the old slot was taken out, and is put back
+            }
+        }
+        if (error != 0) {
             if (gmem != null) {
                 gmem.unbind(fresh);
             }
-            if (old != null) {
-                slots.advance(); // the old slot was taken out, and is put back
-            }
-            return -Errno.EINVAL;
+            return error;
         }
         boolean allDirty = (vm.dirtyLogMode() & DirtyLogs.INITIALLY_SET) != 0;
         if (fresh.logs() && vm.dirtyRingBytes() == 0) {
@@ -161,6 +169,22 @@ record MemoryRegion(int slot, int flags, long gpa, long size, long userspaceAddr
             replace(vm, slots, old, fresh);
         }
         return 0;
+    }
+
+    /** What comes before a slot is seen: 0; {@code -EINVAL} beyond the processor's addresses; {@code -ENOMEM}. */
+    private int prepare(Vm vm, @Nullable Memslot old, Memslot fresh, boolean placed) {
+        boolean newLog = fresh.logs() && vm.dirtyRingBytes() == 0 && (old == null || !old.hasLog());
+        if (newLog && !vm.charge("dirty bitmap")) {
+            return -Errno.ENOMEM;
+        }
+        if (!placed) {
+            return 0;
+        }
+        if (baseGfn() + pages() - 1 > (1L << (PHYSICAL_BITS - 12)) - 1) {
+            return -Errno.EINVAL;
+        }
+        boolean memory = vm.charge("large pages of a memslot") && vm.charge("huge pages of a memslot");
+        return memory ? 0 : -Errno.ENOMEM;
     }
 
     /** The guest's path to the pages stays, but for writes that have to be seen from now on. */

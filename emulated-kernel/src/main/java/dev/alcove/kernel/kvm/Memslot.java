@@ -93,6 +93,11 @@ final class Memslot implements GmemSlot {
         dirty = bits;
     }
 
+    /** Whether its dirty log is a bitmap that is there. */
+    boolean hasLog() {
+        return dirty != null;
+    }
+
     /** Whether it has a dirty log. */
     boolean logs() {
         return (flags & LOG_DIRTY) != 0;

@@ -7,6 +7,7 @@ import dev.alcove.kernel.gmem.GmemOwner;
 import dev.alcove.kernel.gmem.GuestMemfd;
 import dev.alcove.kernel.gmem.MemoryAttributes;
 import dev.alcove.kernel.locking.Mutex;
+import dev.alcove.kernel.mm.Allocator;
 import dev.alcove.kernel.mm.Mm;
 import dev.alcove.kernel.mm.MmuNotifier;
 import dev.alcove.kernel.mm.PhysicalMemory;
@@ -307,6 +308,10 @@ final class Vm implements GmemOwner {
     @Override
     public boolean charge(String what) {
         return kvm.allocator().charge(what);
+    }
+
+    Allocator allocator() {
+        return kvm.allocator();
     }
 
     void trouble(String what) {

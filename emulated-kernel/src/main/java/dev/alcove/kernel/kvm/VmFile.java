@@ -164,7 +164,7 @@ final class VmFile extends OpenFile {
                 || (size & Linux.PAGE_SIZE - 1) != 0) {
             return -Errno.EINVAL;
         }
-        if (!vm.charge("guest_memfd")) {
+        if (!vm.charge("guest_memfd") || !vm.charge("inode of a guest_memfd")) {
             return -Errno.ENOMEM;
         }
         vm.get();
@@ -239,6 +239,11 @@ final class VmFile extends OpenFile {
         if (count != 0 && task.memory().copyIn(argument + kvm_irq_routing.sizeof(), entries) != 0) {
             return -Errno.EFAULT;
         }
+        if ((count != 0 && !vm.charge("interrupt routes of a user"))
+                || !vm.charge("interrupt routing table")
+                || (count != 0 && !vm.charge("interrupt route"))) {
+            return -Errno.ENOMEM;
+        }
         vm.lock.lock();
         try {
             return vm.irqchip().setRoutes(count, entries);
@@ -260,7 +265,7 @@ final class VmFile extends OpenFile {
         if (task.memory().copyIn(argument, s) != 0) {
             return -Errno.EFAULT;
         }
-        return vm.irqchip().irqFd(task, s, vm.splitIrqchip());
+        return vm.irqchip().irqFd(task, s, vm.splitIrqchip(), vm.allocator());
     }
 
     private long ioEventFd(Task task, long argument) {

@@ -22,11 +22,12 @@ final class EnabledFunction {
         this.function = device.function();
         this.header = header;
         this.config = new VfioConfigSpace(function);
-        this.interrupts = new VfioInterrupts(function);
+        this.interrupts = new VfioInterrupts(function, device.allocator());
         VfioDmaBufs buffers = new VfioDmaBufs(device);
         this.dmaBufs = buffers;
         this.regions = new VfioRegions(function, config, interrupts, device.iommu(), on -> buffers.move(!on));
-        this.ioeventfds = new VfioIoeventfds(function, config, regions, !device.profile().atLeast(6, 14));
+        this.ioeventfds = new VfioIoeventfds(
+                function, config, regions, !device.profile().atLeast(6, 14), device.allocator());
         this.features = new VfioFeatures(device.profile().vfioDmaBuf() ? dmaBufs : null);
     }
 

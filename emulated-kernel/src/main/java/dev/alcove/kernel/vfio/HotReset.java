@@ -55,6 +55,9 @@ final class HotReset {
             if (all.size() > (Integer.toUnsignedLong(header.word(0)) - LEAST) / DEVICE_SIZE) {
                 return header.copyOut() < 0 ? -Errno.EFAULT : -Errno.ENOSPC;
             }
+            if (!device.allocator().charge("devices of a hot reset")) {
+                return -Errno.ENOMEM;
+            }
             MemorySegment list = MemorySegment.ofArray(new byte[all.size() * DEVICE_SIZE]);
             int flags = device.openedByCdev() ? BY_ID | OWNED : 0;
             for (int i = 0; i < all.size(); i++) {
@@ -109,6 +112,10 @@ final class HotReset {
         }
         if (Integer.compareUnsigned(count, device.set().devices().size()) > 0) {
             return -Errno.EINVAL;
+        }
+        if (!device.allocator().charge("descriptors for a hot reset")
+                || !device.allocator().charge("groups for a hot reset")) {
+            return -Errno.ENOMEM;
         }
         UserStruct files = UserStruct.copyIn(task, address + LEAST, count * Integer.BYTES);
         if (files == null) {

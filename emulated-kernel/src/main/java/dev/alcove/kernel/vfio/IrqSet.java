@@ -4,6 +4,7 @@ package dev.alcove.kernel.vfio;
 import dev.alcove.bindings.vfio.vfio;
 import dev.alcove.kernel.file.EventFile;
 import dev.alcove.kernel.file.OpenFile;
+import dev.alcove.kernel.mm.Allocator;
 import dev.alcove.kernel.task.Task;
 import dev.alcove.sys.Errno;
 import java.lang.foreign.MemorySegment;
@@ -24,11 +25,11 @@ final class IrqSet {
     private byte[] data = {};
 
     /**
-     * Copies and checks: 0, {@code -EFAULT} or {@code -EINVAL}.
+     * Copies and checks: 0, {@code -EFAULT}, {@code -EINVAL} or {@code -ENOMEM}.
      *
      * @param counts how many interrupts an index has
      */
-    int copyIn(Task task, long address, IntUnaryOperator counts) {
+    int copyIn(Task task, long address, IntUnaryOperator counts, Allocator allocator) {
         UserStruct header = UserStruct.copyIn(task, address, HEADER);
         if (header == null) {
             return -Errno.EFAULT;
@@ -55,7 +56,10 @@ final class IrqSet {
             return -Errno.EINVAL;
         }
         data = new byte[count * size];
-        return data.length == 0 ? 0 : task.memory().copyIn(address + HEADER, MemorySegment.ofArray(data));
+        if (data.length == 0) {
+            return 0;
+        }
+        return !allocator.charge("interrupts to be set") ? -Errno.ENOMEM : task.memory().copyIn(address + HEADER, MemorySegment.ofArray(data));
     }
 
     boolean none() {

@@ -6,6 +6,7 @@ import dev.alcove.kernel.KernelProfile;
 import dev.alcove.kernel.file.Vfs;
 import dev.alcove.kernel.iommu.IommuDevice;
 import dev.alcove.kernel.iommufd.IommufdContext;
+import dev.alcove.kernel.mm.Allocator;
 import dev.alcove.kernel.pci.PciAddress;
 import dev.alcove.kernel.pci.PciFunction;
 import dev.alcove.sys.Errno;
@@ -27,6 +28,7 @@ final class VfioDevice {
     private final VfioDeviceSet set;
     private final Vfs vfs;
     private final KernelProfile profile;
+    private final Allocator allocator;
     private int opens;
     private boolean openedByCdev;
     private @Nullable VfioAttachment attachment;
@@ -42,6 +44,7 @@ final class VfioDevice {
             VfioDeviceSet set) {
         this.vfs = kernel.vfs();
         this.profile = kernel.profile();
+        this.allocator = kernel.allocator();
         this.address = address;
         this.function = function;
         this.iommu = iommu;
@@ -100,6 +103,11 @@ final class VfioDevice {
         return profile;
     }
 
+    /** Charged for whatever a call on the device needs. */
+    Allocator allocator() {
+        return allocator;
+    }
+
     IommuDevice iommu() {
         return iommu;
     }
@@ -129,7 +137,7 @@ final class VfioDevice {
      * caller holds the set's monitor, and for a file of the group its monitor.
      *
      * @param context the iommufd to bind to; null where the group's container has the device
-     * @return 0; {@code -EINVAL} open already, or a container without IOMMU; what binding answers
+     * @return 0; {@code -EINVAL} open already, or a container without IOMMU; {@code -ENOMEM}; what binding answers
      */
     int open(@Nullable IommufdContext context, boolean byCdev) {
         if (opens > 0 && byCdev) {
@@ -139,6 +147,10 @@ final class VfioDevice {
             int error = context == null ? group.useContainer() : bind(context);
             if (error != 0) {
                 return error;
+            }
+            if (!allocator.charge("configuration map of a vfio device") || !allocator.charge("vfio configuration space")) {
+                unuse();
+                return -Errno.ENOMEM;
             }
             enabled = EnabledFunction.enable(this);
             openedByCdev = byCdev;
@@ -168,6 +180,10 @@ final class VfioDevice {
             state.disable();
             set.closed();
         }
+        unuse();
+    }
+
+    private void unuse() {
         VfioAttachment bound = attachment;
         attachment = null;
         if (bound == null) {

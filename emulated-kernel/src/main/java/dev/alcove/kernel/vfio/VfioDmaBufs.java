@@ -55,6 +55,9 @@ final class VfioDmaBufs {
         if (count < 0 || count > MOST_RANGES) {
             return -Errno.ENOMEM;
         }
+        if (!device.allocator().charge("ranges of a dma-buf")) {
+            return -Errno.ENOMEM;
+        }
         MemorySegment ranges = MemorySegment.ofArray(new byte[count * RANGE_SIZE]);
         if (task.memory().copyIn(address + REQUEST_SIZE, ranges) < 0) {
             return -Errno.EFAULT;
@@ -62,6 +65,11 @@ final class VfioDmaBufs {
         long size = sizeOf(ranges, bar.size());
         if (size < 0) {
             return size;
+        }
+        if (!device.allocator().charge("vfio dma-buf")
+                || !device.allocator().charge("addresses of a dma-buf")
+                || !device.allocator().charge("dma-buf")) {
+            return -Errno.ENOMEM;
         }
         VfioDmaBuf buffer = new VfioDmaBuf(firstFrames(device.iommu().exposeRegisters(index, bar), ranges), revoked, buffers::remove);
         buffers.add(buffer);

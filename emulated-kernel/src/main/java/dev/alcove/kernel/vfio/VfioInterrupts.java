@@ -3,6 +3,7 @@ package dev.alcove.kernel.vfio;
 
 import dev.alcove.bindings.vfio.vfio;
 import dev.alcove.kernel.file.EventFile;
+import dev.alcove.kernel.mm.Allocator;
 import dev.alcove.kernel.pci.PciFunction;
 import dev.alcove.kernel.task.Task;
 import dev.alcove.sys.Errno;
@@ -25,6 +26,7 @@ final class VfioInterrupts implements PciFunction.InterruptSink {
     private static final int REQUEST = vfio.VFIO_PCI_REQ_IRQ_INDEX();
 
     private final PciFunction function;
+    private final Allocator allocator;
     private int inUse = NONE;
     private @Nullable EventFile trigger;
     private @Nullable VfioMessages messages;
@@ -38,8 +40,9 @@ final class VfioInterrupts implements PciFunction.InterruptSink {
     /** Whether the user's command register disables the pin. */
     private boolean disabled;
 
-    VfioInterrupts(PciFunction function) {
+    VfioInterrupts(PciFunction function, Allocator allocator) {
         this.function = function;
+        this.allocator = allocator;
     }
 
     /** Interrupts of an index that the device has: {@code vfio_pci_get_irq_count}. */
@@ -58,7 +61,7 @@ final class VfioInterrupts implements PciFunction.InterruptSink {
     /** VFIO_DEVICE_SET_IRQS. */
     int set(Task task, long address) {
         IrqSet call = new IrqSet();
-        int error = call.copyIn(task, address, this::count);
+        int error = call.copyIn(task, address, this::count, allocator);
         if (error != 0) {
             return error;
         }
@@ -102,6 +105,9 @@ final class VfioInterrupts implements PciFunction.InterruptSink {
             stopUnmask();
             return 0;
         }
+        if (!allocator.charge("virqfd")) {
+            return -Errno.ENOMEM;
+        }
         EventFile[] event = new EventFile[1];
         int error = call.event(task, 0, event);
         if (error == 0 && unmask != null && !unmask.over()) {
@@ -140,6 +146,9 @@ final class VfioInterrupts implements PciFunction.InterruptSink {
         if (call.eventfd()) {
             EventFile[] event = new EventFile[1];
             int error = call.event(task, 0, event);
+            if (error == 0 && inUse == NONE && !chargeInterrupt(allocator)) {
+                return -Errno.ENOMEM;
+            }
             if (error == 0) {
                 replaceTrigger(event[0]);
                 if (inUse == NONE) {
@@ -155,6 +164,13 @@ final class VfioInterrupts implements PciFunction.InterruptSink {
             signalPin();
         }
         return 0;
+    }
+
+    /** Whether there is memory for an interrupt that is taken: its name, what it stands for, and its handler. */
+    static boolean chargeInterrupt(Allocator allocator) {
+        return allocator.charge("name of an interrupt")
+                && allocator.charge("vfio interrupt")
+                && allocator.charge("interrupt handler");
     }
 
     private void enablePin() {
@@ -239,7 +255,10 @@ final class VfioInterrupts implements PciFunction.InterruptSink {
         if (call.start + call.count == 0) {
             return -Errno.ERANGE;
         }
-        VfioMessages created = new VfioMessages(function, call.index);
+        if (!allocator.charge("interrupt vectors")) {
+            return -Errno.ENOMEM;
+        }
+        VfioMessages created = new VfioMessages(function, call.index, allocator);
         inUse = call.index;
         messages = created;
         disableAtFunction(true);
@@ -266,6 +285,9 @@ final class VfioInterrupts implements PciFunction.InterruptSink {
         if (call.eventfd() && call.count != 0 && call.fd(0) >= -1) {
             EventFile[] event = new EventFile[1];
             int error = call.event(task, 0, event);
+            if (error == 0 && event[0] != null && !allocator.charge("vfio eventfd")) {
+                return -Errno.ENOMEM;
+            }
             if (error == 0) {
                 replaceEvent(call.index, event[0]);
             }

@@ -3,6 +3,7 @@ package dev.alcove.kernel.vfio;
 
 import dev.alcove.bindings.vfio.vfio;
 import dev.alcove.kernel.file.EventFile;
+import dev.alcove.kernel.mm.Allocator;
 import dev.alcove.kernel.mm.MmioRegion;
 import dev.alcove.kernel.pci.PciFunction;
 import dev.alcove.kernel.task.Task;
@@ -20,13 +21,16 @@ final class VfioIoeventfds {
     private final VfioConfigSpace config;
     private final VfioRegions regions;
     private final boolean quads;
+    private final Allocator allocator;
     private final Map<Write, Virqfd> writes = new HashMap<>();
 
     /** What is written: no two eventfds write the same. */
     private record Write(int bar, long position, int width, long value) {}
 
     /** @param quads whether eight bytes may be written at once (up to 6.13) */
-    VfioIoeventfds(PciFunction function, VfioConfigSpace config, VfioRegions regions, boolean quads) {
+    VfioIoeventfds(
+            PciFunction function, VfioConfigSpace config, VfioRegions regions, boolean quads, Allocator allocator) {
+        this.allocator = allocator;
         this.quads = quads;
         this.function = function;
         this.config = config;
@@ -66,6 +70,9 @@ final class VfioIoeventfds {
         }
         if (writes.size() >= MOST) {
             return -Errno.ENOSPC;
+        }
+        if (!allocator.charge("vfio ioeventfd") || !allocator.charge("virqfd")) {
+            return -Errno.ENOMEM;
         }
         EventFile[] event = new EventFile[1];
         int error = IrqSet.eventOf(task, fd, event);

@@ -3,9 +3,11 @@ package dev.alcove.kernel.vfio;
 
 import dev.alcove.bindings.vfio.vfio;
 import dev.alcove.kernel.file.EventFile;
+import dev.alcove.kernel.mm.Allocator;
 import dev.alcove.kernel.pci.MsixTable;
 import dev.alcove.kernel.pci.PciFunction;
 import dev.alcove.kernel.task.Task;
+import dev.alcove.sys.Errno;
 import org.jspecify.annotations.Nullable;
 
 /**
@@ -20,6 +22,7 @@ final class VfioMessages {
     private static final long INTERRUPT_ADDRESS = 0xfee0_0000L;
 
     private final PciFunction function;
+    private final Allocator allocator;
     private final @Nullable MsixTable table;
     private final @Nullable EventFile[] triggers;
     private final int control;
@@ -32,7 +35,8 @@ final class VfioMessages {
     private boolean triggered;
 
     /** @param index which kind of message is to be used; the function must have it */
-    VfioMessages(PciFunction function, int index) {
+    VfioMessages(PciFunction function, int index, Allocator allocator) {
+        this.allocator = allocator;
         boolean msix = index == vfio.VFIO_PCI_MSIX_IRQ_INDEX();
         this.function = function;
         this.table = msix ? function.msixTable() : null;
@@ -81,7 +85,8 @@ final class VfioMessages {
         int done = 0;
         for (; done < call.count && error == 0; done++) {
             EventFile[] event = new EventFile[1];
-            error = call.event(task, done, event);
+            boolean memory = call.fd(done) < 0 || VfioInterrupts.chargeInterrupt(allocator);
+            error = memory ? call.event(task, done, event) : -Errno.ENOMEM;
             replace(call.start + done, event[0]);
         }
         for (int i = 0; error != 0 && i < done; i++) {

@@ -4,6 +4,7 @@ package dev.alcove.kernel.iommufd.selftest;
 import dev.alcove.kernel.dmabuf.DmaBufFile;
 import dev.alcove.kernel.file.OpenFile;
 import dev.alcove.kernel.file.Vfs;
+import dev.alcove.kernel.mm.Allocator;
 import dev.alcove.kernel.mm.PhysicalMemory;
 import dev.alcove.sys.Errno;
 import dev.alcove.sys.Linux;
@@ -40,6 +41,10 @@ final class DmaBufs {
             return -Errno.EINVAL;
         }
         int flags = command.word(OPEN_FLAGS);
+        Allocator allocator = command.context().module().allocator();
+        if (!allocator.charge("test dma-buf") || !allocator.charge("dma-buf")) {
+            return -Errno.ENOMEM;
+        }
         long frame = memory.allocate(pages);
         if (frame < 0) {
             return -Errno.ENOMEM;

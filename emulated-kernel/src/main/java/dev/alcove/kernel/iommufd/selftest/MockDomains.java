@@ -4,6 +4,7 @@ package dev.alcove.kernel.iommufd.selftest;
 import dev.alcove.kernel.iommu.mock.MockDevice;
 import dev.alcove.kernel.iommu.mock.MockDriver;
 import dev.alcove.kernel.iommufd.IommufdContext;
+import dev.alcove.kernel.mm.Allocator;
 import dev.alcove.sys.Errno;
 import java.util.Map;
 
@@ -44,7 +45,10 @@ final class MockDomains {
             context.cancelId(id);
             return -Errno.EINVAL;
         }
-        if (!context.module().allocator().charge("mock device")) {
+        Allocator allocator = context.module().allocator();
+        if (!allocator.charge("mock device")
+                || !allocator.charge("name of a mock device")
+                || !allocator.charge("properties of a mock device")) {
             context.cancelId(id);
             return -Errno.ENOMEM;
         }

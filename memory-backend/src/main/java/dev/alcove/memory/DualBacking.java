@@ -56,11 +56,6 @@ public final class DualBacking implements MemoryBacking {
     }
 
     @Override
-    public long size() {
-        return shared.size();
-    }
-
-    @Override
     public MemorySegment shared() {
         return shared.shared();
     }

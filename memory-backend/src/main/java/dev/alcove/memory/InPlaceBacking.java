@@ -8,9 +8,6 @@ import dev.alcove.sys.Errno;
 import dev.alcove.sys.Linux;
 import dev.alcove.sys.MissingFeatureException;
 import dev.alcove.sys.SyscallException;
-import dev.alcove.sys.Syscalls;
-import dev.alcove.sys.UserMappings;
-import java.lang.foreign.Arena;
 import java.lang.foreign.MemorySegment;
 import java.util.Optional;
 
@@ -23,15 +20,12 @@ import java.util.Optional;
 public final class InPlaceBacking implements MemoryBacking {
     private static final long FLAGS = GuestMemfd.FLAG_MMAP | GuestMemfd.FLAG_INIT_SHARED;
 
-    private final Syscalls syscalls;
     private final GuestMemfd gmem;
-    private final Arena arena = Arena.ofShared();
-    private final MemorySegment mapping;
+    private final BlockMapping mapping;
 
-    private InPlaceBacking(Syscalls syscalls, GuestMemfd gmem, long address) {
-        this.syscalls = syscalls;
+    private InPlaceBacking(GuestMemfd gmem, BlockMapping mapping) {
         this.gmem = gmem;
-        this.mapping = UserMappings.segment(address, gmem.size(), arena);
+        this.mapping = mapping;
     }
 
     /**
@@ -53,12 +47,14 @@ public final class InPlaceBacking implements MemoryBacking {
             if (backend.prealloc()) {
                 gmem.allocate(0, size);
             }
-            long address = vm.syscalls()
-                    .mmap(0, size, Linux.PROT_READ | Linux.PROT_WRITE, Linux.MAP_SHARED, gmem.fd(), 0);
-            if (Linux.isError(address)) {
-                throw new SyscallException("mmap", "guest_memfd of " + name + ", " + size + " bytes", address);
-            }
-            return new InPlaceBacking(vm.syscalls(), gmem, address);
+            BlockMapping mapping = BlockMapping.of(
+                    vm.syscalls(),
+                    size,
+                    Linux.MAP_SHARED,
+                    gmem.fd(),
+                    0,
+                    answer -> new SyscallException("mmap", "guest_memfd of " + name + ", " + size + " bytes", answer));
+            return new InPlaceBacking(gmem, mapping);
         } catch (RuntimeException failure) {
             gmem.close();
             throw failure;
@@ -81,13 +77,8 @@ public final class InPlaceBacking implements MemoryBacking {
     }
 
     @Override
-    public long size() {
-        return mapping.byteSize();
-    }
-
-    @Override
     public MemorySegment shared() {
-        return mapping;
+        return mapping.memory();
     }
 
     /** None: a guest_memfd cannot be mapped for a device by its descriptor. */
@@ -99,11 +90,6 @@ public final class InPlaceBacking implements MemoryBacking {
     @Override
     public boolean hasPrivateSide() {
         return true;
-    }
-
-    @Override
-    public boolean leavesMemoryBehind() {
-        return false;
     }
 
     @Override
@@ -129,11 +115,7 @@ public final class InPlaceBacking implements MemoryBacking {
 
     @Override
     public void close() {
-        if (arena.scope().isAlive()) {
-            long address = mapping.address();
-            arena.close();
-            syscalls.munmap(address, mapping.byteSize());
-        }
+        mapping.close();
         gmem.close();
     }
 }

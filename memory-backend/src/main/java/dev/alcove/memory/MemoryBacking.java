@@ -20,7 +20,9 @@ public sealed interface MemoryBacking extends AutoCloseable permits SharedBackin
     }
 
     /** Bytes. */
-    long size();
+    default long size() {
+        return shared().byteSize();
+    }
 
     /** The shared side as this process sees it; an access after {@link #close} is an IllegalStateException. */
     MemorySegment shared();
@@ -46,7 +48,9 @@ public sealed interface MemoryBacking extends AutoCloseable permits SharedBackin
     boolean hasPrivateSide();
 
     /** Whether a page that is converted leaves memory behind on its old side, which {@link #release} frees. */
-    boolean leavesMemoryBehind();
+    default boolean leavesMemoryBehind() {
+        return false;
+    }
 
     /** What this block is in the guest's address space. */
     MemoryRegion.Ram content();

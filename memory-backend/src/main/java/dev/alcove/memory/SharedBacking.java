@@ -7,8 +7,6 @@ import dev.alcove.sys.KernelFile;
 import dev.alcove.sys.Linux;
 import dev.alcove.sys.SyscallException;
 import dev.alcove.sys.Syscalls;
-import dev.alcove.sys.UserMappings;
-import java.lang.foreign.Arena;
 import java.lang.foreign.MemorySegment;
 import java.util.Optional;
 
@@ -27,15 +25,13 @@ public final class SharedBacking extends KernelFile implements MemoryBacking {
 
     private final RamBackend backend;
     private final long fileOffset;
-    private final Arena arena = Arena.ofShared();
-    private final MemorySegment mapping;
+    private final BlockMapping mapping;
 
-    private SharedBacking(
-            Syscalls syscalls, RamBackend backend, int fd, long fileOffset, long address, long size) {
+    private SharedBacking(Syscalls syscalls, RamBackend backend, int fd, long fileOffset, BlockMapping mapping) {
         super(syscalls, fd);
         this.backend = backend;
         this.fileOffset = fileOffset;
-        this.mapping = UserMappings.segment(address, size, arena);
+        this.mapping = mapping;
     }
 
     /** A memfd. */
@@ -62,18 +58,17 @@ public final class SharedBacking extends KernelFile implements MemoryBacking {
         }
         int fd = BackendFiles.open(syscalls, backend, name, size, place);
         long offset = backend.kind() == RamBackend.Kind.FILE ? place.offset() : 0;
-        long address = syscalls.mmap(0, size, Linux.PROT_READ | Linux.PROT_WRITE, mapFlags(backend), fd, offset);
-        if (Linux.isError(address)) {
+        BlockMapping mapping = BlockMapping.of(syscalls, size, mapFlags(backend), fd, offset, answer -> {
             if (fd >= 0) {
                 syscalls.close(fd);
             }
-            throw refused(syscalls, backend, "mmap", name + ", " + size + " bytes", address, size);
-        }
-        SharedBacking backing = new SharedBacking(syscalls, backend, fd, offset, address, size);
+            return refused(syscalls, backend, "mmap", name + ", " + size + " bytes", answer, size);
+        });
+        SharedBacking backing = new SharedBacking(syscalls, backend, fd, offset, mapping);
         try {
             // A child would share what devices write; and such a mapping never becomes one with a neighbour's, which
             // counting what is resident needs.
-            syscalls.madvise(address, size, Linux.MADV_DONTFORK);
+            syscalls.madvise(mapping.address(), size, Linux.MADV_DONTFORK);
             backing.populate();
             return backing;
         } catch (RuntimeException failure) {
@@ -115,13 +110,8 @@ public final class SharedBacking extends KernelFile implements MemoryBacking {
     }
 
     @Override
-    public long size() {
-        return mapping.byteSize();
-    }
-
-    @Override
     public MemorySegment shared() {
-        return mapping;
+        return mapping.memory();
     }
 
     @Override
@@ -131,11 +121,6 @@ public final class SharedBacking extends KernelFile implements MemoryBacking {
 
     @Override
     public boolean hasPrivateSide() {
-        return false;
-    }
-
-    @Override
-    public boolean leavesMemoryBehind() {
         return false;
     }
 
@@ -184,11 +169,11 @@ public final class SharedBacking extends KernelFile implements MemoryBacking {
         long first = (offset + page - 1) & -page;
         long end = (offset + length) & -page;
         if (first >= end) {
-            mapping.asSlice(offset, length).fill((byte) 0);
+            mapping.memory().asSlice(offset, length).fill((byte) 0);
             return 0;
         }
-        mapping.asSlice(offset, first - offset).fill((byte) 0);
-        mapping.asSlice(end, offset + length - end).fill((byte) 0);
+        mapping.memory().asSlice(offset, first - offset).fill((byte) 0);
+        mapping.memory().asSlice(end, offset + length - end).fill((byte) 0);
         return syscalls.madvise(
                 mapping.address() + first,
                 end - first,
@@ -200,7 +185,7 @@ public final class SharedBacking extends KernelFile implements MemoryBacking {
         // The blocks of a file on a disk are not what is in memory.
         return fd() >= 0 && backend.shared() && backend.kind() == RamBackend.Kind.MEMFD
                 ? new Residency.Blocks(fd())
-                : new Residency.Mapped(mapping.address(), mapping.byteSize());
+                : new Residency.Mapped(mapping.address(), size());
     }
 
     @Override
@@ -211,11 +196,7 @@ public final class SharedBacking extends KernelFile implements MemoryBacking {
     /** Unmaps and closes. No other thread may be inside an access. */
     @Override
     public void close() {
-        if (arena.scope().isAlive()) {
-            long address = mapping.address();
-            arena.close();
-            syscalls.munmap(address, mapping.byteSize());
-        }
+        mapping.close();
         super.close();
     }
 }

@@ -140,7 +140,8 @@ final class RunCommand implements Callable<Integer> {
             paramLabel = "node,mem=SIZE[,cpus=N-N]",
             converter = NumaOption.Converter.class,
             description = "A NUMA node, which has RAM blocks of its own; repeat for each. The guest sees them in its"
-                    + " memory map only, and the host's memory is not bound to nodes.")
+                    + " memory map only (no SRAT: cpus is checked, no more), and the host's memory is not bound to"
+                    + " nodes (no mbind: start alcove with numactl to bind all of it).")
     private List<NumaOption> nodes = List.of();
 
     /** The values of {@code --strategy}. */

@@ -7,12 +7,9 @@ import dev.alcove.bindings.iommufd.iommu_option;
 import dev.alcove.bindings.iommufd.iommu_vfio_ioas;
 import dev.alcove.bindings.iommufd.iommufd;
 import dev.alcove.bindings.vfio.vfio;
-import dev.alcove.bindings.vfio.vfio_iommu_type1_dma_map;
-import dev.alcove.bindings.vfio.vfio_iommu_type1_dma_unmap;
 import dev.alcove.sys.Errno;
 import dev.alcove.sys.KernelFile;
 import dev.alcove.sys.Linux;
-import dev.alcove.sys.StructCache;
 import dev.alcove.sys.SyscallException;
 import dev.alcove.sys.Syscalls;
 import java.lang.foreign.Arena;
@@ -28,8 +25,7 @@ public final class IommuFd extends KernelFile {
     /** Where the kernel offers iommufd. */
     public static final String PATH = "/dev/iommu";
 
-    private final StructCache maps = new StructCache(vfio_iommu_type1_dma_map.layout());
-    private final StructCache unmaps = new StructCache(vfio_iommu_type1_dma_unmap.layout());
+    private final Type1Calls compat = new Type1Calls(this);
 
     private IommuFd(Syscalls syscalls, int fd) {
         super(syscalls, fd);
@@ -167,24 +163,7 @@ public final class IommuFd extends KernelFile {
      * @throws SyscallException EEXIST, EINVAL, EFAULT, ENOMEM, ENODEV
      */
     public void compatMap(long hva, long iova, long length, int access) {
-        MemorySegment cmd = maps.take();
-        int answer;
-        try {
-            vfio_iommu_type1_dma_map.argsz(cmd, (int) vfio_iommu_type1_dma_map.sizeof());
-            vfio_iommu_type1_dma_map.flags(
-                    cmd,
-                    ((access & Ioas.READ) != 0 ? vfio.VFIO_DMA_MAP_FLAG_READ() : 0)
-                            | ((access & Ioas.WRITE) != 0 ? vfio.VFIO_DMA_MAP_FLAG_WRITE() : 0));
-            vfio_iommu_type1_dma_map.vaddr(cmd, hva);
-            vfio_iommu_type1_dma_map.iova(cmd, iova);
-            vfio_iommu_type1_dma_map.size(cmd, length);
-            answer = syscalls.ioctl(fd(), vfio.VFIO_IOMMU_MAP_DMA(), cmd);
-        } finally {
-            maps.give(cmd);
-        }
-        if (answer < 0) {
-            throw Ioas.mapFailed(syscalls, "VFIO_IOMMU_MAP_DMA", iova, length, answer);
-        }
+        compat.map(hva, iova, length, access);
     }
 
     /**
@@ -195,22 +174,6 @@ public final class IommuFd extends KernelFile {
      * @throws SyscallException ENOENT part of an area without type 1 mode; EBUSY, ENODEV
      */
     public long compatUnmap(long iova, long length) {
-        MemorySegment cmd = unmaps.take();
-        int answer;
-        long unmapped;
-        try {
-            vfio_iommu_type1_dma_unmap.argsz(cmd, (int) vfio_iommu_type1_dma_unmap.sizeof());
-            vfio_iommu_type1_dma_unmap.flags(cmd, 0);
-            vfio_iommu_type1_dma_unmap.iova(cmd, iova);
-            vfio_iommu_type1_dma_unmap.size(cmd, length);
-            answer = syscalls.ioctl(fd(), vfio.VFIO_IOMMU_UNMAP_DMA(), cmd);
-            unmapped = vfio_iommu_type1_dma_unmap.size(cmd);
-        } finally {
-            unmaps.give(cmd);
-        }
-        if (answer < 0) {
-            throw new SyscallException("VFIO_IOMMU_UNMAP_DMA", Ioas.range(iova, length), answer);
-        }
-        return unmapped;
+        return compat.unmap(iova, length);
     }
 }

@@ -4,16 +4,14 @@ package dev.alcove.vfio;
 import dev.alcove.bindings.iommufd.iommu_vfio_ioas;
 import dev.alcove.bindings.iommufd.iommufd;
 import dev.alcove.bindings.vfio.vfio;
-import dev.alcove.bindings.vfio.vfio_iommu_type1_dma_map;
-import dev.alcove.bindings.vfio.vfio_iommu_type1_dma_unmap;
+import dev.alcove.iommufd.Ioas;
 import dev.alcove.iommufd.IommuFd;
 import dev.alcove.iommufd.IovaRange;
-import dev.alcove.iommufd.LockedMemory;
+import dev.alcove.iommufd.Type1Calls;
 import dev.alcove.sys.Errno;
 import dev.alcove.sys.KernelFile;
 import dev.alcove.sys.Linux;
 import dev.alcove.sys.MissingFeatureException;
-import dev.alcove.sys.StructCache;
 import dev.alcove.sys.SyscallException;
 import dev.alcove.sys.Syscalls;
 import java.lang.foreign.Arena;
@@ -32,8 +30,7 @@ public final class VfioContainer extends KernelFile implements DmaSpace {
     public static final String PATH = "/dev/vfio/vfio";
 
     private final boolean compatible;
-    private final StructCache maps = new StructCache(vfio_iommu_type1_dma_map.layout());
-    private final StructCache unmaps = new StructCache(vfio_iommu_type1_dma_unmap.layout());
+    private final Type1Calls calls = new Type1Calls(this);
     /** What {@link #setIommu} set; 0 before. */
     private volatile int type;
 
@@ -131,56 +128,18 @@ public final class VfioContainer extends KernelFile implements DmaSpace {
     /** VFIO_IOMMU_MAP_DMA. EBUSY and EEXIST something is mapped there; ENOSPC too many mappings; EINVAL; EFAULT; ENOMEM. */
     @Override
     public void map(DmaSource source, long offset, long iova, long length) {
-        MemorySegment cmd = maps.take();
-        int answer;
-        try {
-            vfio_iommu_type1_dma_map.argsz(cmd, (int) vfio_iommu_type1_dma_map.sizeof());
-            vfio_iommu_type1_dma_map.flags(cmd, vfio.VFIO_DMA_MAP_FLAG_READ() | vfio.VFIO_DMA_MAP_FLAG_WRITE());
-            vfio_iommu_type1_dma_map.vaddr(cmd, source.hva() + offset);
-            vfio_iommu_type1_dma_map.iova(cmd, iova);
-            vfio_iommu_type1_dma_map.size(cmd, length);
-            answer = syscalls.ioctl(fd(), vfio.VFIO_IOMMU_MAP_DMA(), cmd);
-        } finally {
-            maps.give(cmd);
-        }
-        if (answer < 0) {
-            throw new SyscallException(
-                    "VFIO_IOMMU_MAP_DMA",
-                    VfioDmaMapper.range(iova, length),
-                    answer,
-                    answer == -Errno.ENOMEM ? LockedMemory.hint(syscalls, length) : null);
-        }
+        calls.map(source.hva() + offset, iova, length, Ioas.READ | Ioas.WRITE);
     }
 
     /** VFIO_IOMMU_UNMAP_DMA of whole mappings; version 2 answers EINVAL, iommufd ENOENT, where one sticks out. */
     @Override
     public long unmap(long iova, long length) {
-        return unmap(iova, length, 0);
+        return calls.unmap(iova, length);
     }
 
     /** Unmaps all there is; the answer is the number of bytes. */
     public long unmapAll() {
-        return unmap(0, 0, vfio.VFIO_DMA_UNMAP_FLAG_ALL());
-    }
-
-    private long unmap(long iova, long length, int flags) {
-        MemorySegment cmd = unmaps.take();
-        int answer;
-        long unmapped;
-        try {
-            vfio_iommu_type1_dma_unmap.argsz(cmd, (int) vfio_iommu_type1_dma_unmap.sizeof());
-            vfio_iommu_type1_dma_unmap.flags(cmd, flags);
-            vfio_iommu_type1_dma_unmap.iova(cmd, iova);
-            vfio_iommu_type1_dma_unmap.size(cmd, length);
-            answer = syscalls.ioctl(fd(), vfio.VFIO_IOMMU_UNMAP_DMA(), cmd);
-            unmapped = vfio_iommu_type1_dma_unmap.size(cmd);
-        } finally {
-            unmaps.give(cmd);
-        }
-        if (answer < 0) {
-            throw new SyscallException("VFIO_IOMMU_UNMAP_DMA", VfioDmaMapper.range(iova, length), answer);
-        }
-        return unmapped;
+        return calls.unmapAll();
     }
 
     /** Only iommufd cuts, and only as version 1. */
@@ -194,7 +153,7 @@ public final class VfioContainer extends KernelFile implements DmaSpace {
         if (!cuts()) {
             throw new UnsupportedOperationException("a type 1 container of VFIO cannot be cut");
         }
-        return unmap(iova, length, 0);
+        return calls.unmap(iova, length);
     }
 
     @Override

@@ -2,6 +2,7 @@
 package dev.alcove.explore;
 
 import dev.alcove.bindings.iommufd.iommu_ioas_map;
+import dev.alcove.bindings.iommufd.iommu_ioas_map_file;
 import dev.alcove.bindings.iommufd.iommu_ioas_unmap;
 import dev.alcove.bindings.iommufd.iommufd;
 import dev.alcove.bindings.kvm.kvm;
@@ -57,6 +58,11 @@ final class CallText {
                 return "IOMMU_IOAS_MAP(ioas " + iommu_ioas_map.ioas_id(struct) + ", "
                         + range("iova", iommu_ioas_map.iova(struct), iommu_ioas_map.length(struct)) + ", "
                         + address(iommu_ioas_map.user_va(struct)) + ")";
+            } else if (request == iommufd.IOMMU_IOAS_MAP_FILE()) {
+                return "IOMMU_IOAS_MAP_FILE(ioas " + iommu_ioas_map_file.ioas_id(struct) + ", "
+                        + range("iova", iommu_ioas_map_file.iova(struct), iommu_ioas_map_file.length(struct)) + ", file "
+                        + iommu_ioas_map_file.fd(struct) + " from 0x"
+                        + Long.toHexString(iommu_ioas_map_file.start(struct)) + ")";
             } else if (request == iommufd.IOMMU_IOAS_UNMAP()) {
                 return "IOMMU_IOAS_UNMAP(ioas " + iommu_ioas_unmap.ioas_id(struct) + ", "
                         + range("iova", iommu_ioas_unmap.iova(struct), iommu_ioas_unmap.length(struct)) + ")";

@@ -14,6 +14,7 @@ import dev.alcove.sys.AlcoveException;
 import dev.alcove.sys.InvariantException;
 import dev.alcove.sys.Syscalls;
 import dev.alcove.vfio.CutStrategy;
+import dev.alcove.vfio.DmaSource;
 import dev.alcove.vfio.MapStrategy;
 import dev.alcove.vfio.PageStrategy;
 import dev.alcove.vfio.VfioDmaMapper;
@@ -82,7 +83,7 @@ final class Port {
             for (RamBlock block : memory.blocks()) {
                 note.accept("registers " + block.name());
                 Outcome outcome =
-                        fresh.add(block.discards(), new Iova(block.range().start().value()), block.hva());
+                        fresh.add(block.discards(), new Iova(block.range().start().value()), source(block));
                 if (!outcome.isDone()) {
                     throw new InvariantException(block + " is not mapped: " + outcome);
                 }
@@ -93,6 +94,14 @@ final class Port {
             unplug();
             throw refused;
         }
+    }
+
+    /** As a machine's devices map it: the memfd where the kernel takes it. */
+    private static DmaSource source(RamBlock block) {
+        return block.backing()
+                .file()
+                .map(file -> DmaSource.of(block.hva(), file.fd(), file.offset()))
+                .orElse(DmaSource.of(block.hva()));
     }
 
     private void attach(IommufdContext context, Ioas ioas) {

@@ -53,6 +53,7 @@ final class StormMachine implements AutoCloseable {
     private static final Predicate<FaultInjectingSyscalls.Call> CONVERSIONS =
             FaultInjectingSyscalls.Call.ioctl(kvm.KVM_SET_MEMORY_ATTRIBUTES())
                     .or(FaultInjectingSyscalls.Call.ioctl(iommufd.IOMMU_IOAS_MAP()))
+                    .or(FaultInjectingSyscalls.Call.ioctl(iommufd.IOMMU_IOAS_MAP_FILE()))
                     .or(FaultInjectingSyscalls.Call.ioctl(iommufd.IOMMU_IOAS_UNMAP()))
                     .or(FaultInjectingSyscalls.Call.ioctl(vfio.VFIO_IOMMU_UNMAP_DMA()))
                     .or(FaultInjectingSyscalls.Call.named("fallocate"));

@@ -3,6 +3,7 @@ package dev.alcove.vfio;
 
 import dev.alcove.iommufd.Ioas;
 import dev.alcove.iommufd.IovaRange;
+import dev.alcove.sys.Errno;
 import dev.alcove.sys.SyscallException;
 import dev.alcove.sys.UserArena;
 import java.util.List;
@@ -72,10 +73,21 @@ public final class IoasSpace implements DmaSpace {
 
     @Override
     public void map(DmaSource source, long offset, long iova, long length) {
-        if (files && source.file() >= 0) {
-            ioas.mapFile(source.file(), source.start() + offset, iova, length, Ioas.READ | Ioas.WRITE);
-        } else {
+        if (!files || source.file() < 0 || !mapFile(source, offset, iova, length)) {
             ioas.map(source.hva() + offset, iova, length, Ioas.READ | Ioas.WRITE);
+        }
+    }
+
+    /** False for a file that the kernel does not pin by itself: one of a disk's file system, say. */
+    private boolean mapFile(DmaSource source, long offset, long iova, long length) {
+        try {
+            ioas.mapFile(source.file(), source.start() + offset, iova, length, Ioas.READ | Ioas.WRITE);
+            return true;
+        } catch (SyscallException refused) {
+            if (refused.errno() == Errno.EINVAL) {
+                return false;
+            }
+            throw refused;
         }
     }
 

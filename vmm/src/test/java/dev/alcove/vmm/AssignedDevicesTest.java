@@ -133,18 +133,19 @@ class AssignedDevicesTest {
 
     /** The kernel pins the memfd's own pages, not what this process has mapped; where it cannot, what is mapped. */
     @ParameterizedTest
-    @CsvSource({"7.2, 1, 0", "6.12, 0, 1"})
-    void memoryOfAFileIsMappedByItsFile(String release, long files, long addresses) {
+    @CsvSource({"7.2, false, 1, 0", "7.2, true, 1, 1", "6.12, false, 0, 1"})
+    void memoryOfAFileIsMappedByItsFile(String release, boolean invalid, long files, long addresses) {
         KernelProfile profile = release.equals("7.2") ? KernelProfile.linux7_2() : KernelProfile.linux6_12();
         try (EmulatedKernel other = new EmulatedKernel(profile, new HostSyscalls());
                 EmulatedProcess its = other.process()) {
             other.vfioPci().addEdu(new dev.alcove.kernel.pci.PciAddress(0, 0, 4, 0), 28);
             FaultInjectingSyscalls counting = new FaultInjectingSyscalls(its);
             guest(counting, MachineConfig.IommuMap.CUT, devices -> {
-                Fault byFile = counting.failNth(Call.ioctl(iommufd.IOMMU_IOAS_MAP_FILE()), 0, 0);
+                // The first one asks whether the kernel knows it.
+                Fault byFile = counting.failNth(
+                        Call.ioctl(iommufd.IOMMU_IOAS_MAP_FILE()), invalid ? 2 : 0, Errno.EINVAL);
                 Fault byAddress = counting.failNth(Call.ioctl(iommufd.IOMMU_IOAS_MAP()), 0, 0);
                 devices.add(EDU);
-                // One more for the question whether the kernel knows it.
                 assertEquals(files + 1, byFile.seen());
                 assertEquals(addresses, byAddress.seen());
                 assertEquals(GIB, devices.report().mappedBytes());

@@ -39,6 +39,7 @@ class ThrowingPartsTest {
     /** How many calls there are until one throws; below zero none does. */
     private int left = -1;
 
+    @SuppressWarnings("ImmutableEnumChecker") // it is: the functions have no state
     private enum Thrown {
         ASSERTION(() -> new AssertionError("boom")),
         INTERNAL(() -> new InternalError("a fault was raised")),

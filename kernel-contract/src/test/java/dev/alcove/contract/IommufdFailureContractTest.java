@@ -5,9 +5,7 @@ import dev.alcove.contract.TestCommandClient.MockDevice;
 import dev.alcove.sys.Errno;
 import dev.alcove.sys.Linux;
 import dev.alcove.sys.Syscalls;
-import java.lang.foreign.Arena;
 import java.lang.foreign.MemorySegment;
-import java.nio.charset.StandardCharsets;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.function.LongSupplier;
@@ -21,7 +19,6 @@ import static dev.alcove.contract.TestCommandClient.APERTURE;
 import static dev.alcove.contract.TestCommandClient.SLOW;
 import static dev.alcove.contract.TestCommandClient.WRITE;
 import static org.junit.jupiter.api.Assertions.assertEquals;
-import static org.junit.jupiter.api.Assumptions.assumeTrue;
 
 /**
  * The steps of iommufd that fault injection makes fail though they allocate nothing (fail_iommufd): which ones, in which
@@ -32,7 +29,6 @@ import static org.junit.jupiter.api.Assumptions.assumeTrue;
 final class IommufdFailureContractTest {
     private static final long PAGE = Linux.PAGE_SIZE;
     private static final int PINS = 1;
-    private static final int MOST = 20;
     private static final String FOLDER = "/sys/kernel/debug/fail_iommufd/";
 
     /** Allocations that cannot wait count otherwise, and the kernel gets along without them. */
@@ -47,45 +43,31 @@ final class IommufdFailureContractTest {
         final long ioas;
         final long memory;
         final MemorySegment buffer;
-        private final Arena arena = Arena.ofConfined();
-        private final MemorySegment text = arena.allocate(16);
-        private final int nth;
+        private final NthFailure nth;
 
         Rig(KernelUnderTest kernel) {
-            assumeTrue(!FailNth.isOn(), "fail-nth is in use for all tests");
             sys = kernel.sys();
             it = new IommufdClient(kernel);
             test = new TestCommandClient(kernel, it);
             files = new TextFiles(sys);
+            nth = new NthFailure(sys);
             int probe = sys.open(FOLDER + "verbose", Linux.O_RDWR | Linux.O_CLOEXEC, 0);
             kernel.needs("fail_iommufd, or the right to use it", probe);
             ok(sys.close(probe));
             ok(files.write(FOLDER + "verbose", "0"));
             ok(files.write(FILTER, "Y"));
-            nth = fd(sys.open("/proc/thread-self/fail-nth", Linux.O_RDWR | Linux.O_CLOEXEC, 0));
             ioas = ok(it.ioas());
             memory = it.memory(8);
             buffer = it.user(4 * PAGE);
             assertEquals(APERTURE, it.map(ioas, ALL, memory, 8 * PAGE, APERTURE));
         }
 
-        private void arm(int number) {
-            MemorySegment digits = text.copyFrom(MemorySegment.ofArray(
-                    Integer.toString(number).getBytes(StandardCharsets.US_ASCII)));
-            ok(sys.pwrite(nth, digits.asSlice(0, Integer.toString(number).length()), 0));
-        }
-
         /** Makes a call with each of its steps failing, then with none: what it answers each time. */
         List<String> failures(LongSupplier call) {
             List<String> answers = new ArrayList<>();
-            for (int number = 1; number < MOST; number++) {
-                arm(number);
-                long answer = call.getAsLong();
-                text.fill((byte) 0);
-                ok(sys.pread(nth, text, 0));
-                boolean failed = text.getString(0).equals("0\n");
-                arm(0);
-                if (!failed) {
+            for (int number = 1; number < NthFailure.MOST; number++) {
+                long answer = nth.answer(number, call);
+                if (!nth.failed()) {
                     ok(answer);
                     return answers;
                 }
@@ -100,10 +82,9 @@ final class IommufdFailureContractTest {
 
         @Override
         public void close() {
-            ok(sys.close(nth));
+            nth.close();
             ok(files.write(FILTER, "N"));
             it.close();
-            arena.close();
         }
     }
 

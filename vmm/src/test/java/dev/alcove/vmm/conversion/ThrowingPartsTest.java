@@ -14,7 +14,6 @@ import java.lang.reflect.Proxy;
 import java.util.List;
 import java.util.Locale;
 import java.util.function.BooleanSupplier;
-import java.util.function.Supplier;
 import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.params.ParameterizedTest;
@@ -41,29 +40,25 @@ class ThrowingPartsTest {
 
     @SuppressWarnings("ImmutableEnumChecker") // it is: the functions have no state
     private enum Thrown {
-        ASSERTION(() -> new AssertionError("boom")),
-        INTERNAL(() -> new InternalError("a fault was raised")),
-        MEMORY(() -> new OutOfMemoryError("none left")),
-        RUNTIME(() -> new IllegalStateException("boom")),
+        ASSERTION,
+        INTERNAL,
+        MEMORY,
+        RUNTIME,
         /** A real one: the listener has no end. */
-        STACK(() -> deep(0));
+        STACK;
 
-        private final Supplier<Throwable> supplier;
-
-        Thrown(Supplier<Throwable> supplier) {
-            this.supplier = supplier;
-        }
-
-        private static Error deep(int depth) {
-            return depth < 0 ? new StackOverflowError() : deep(depth + 1);
+        private static int deep(int depth) {
+            return depth < 0 ? depth : deep(depth + 1) + 1;
         }
 
         void now() {
-            Throwable thrown = supplier.get();
-            if (thrown instanceof Error error) {
-                throw error;
+            switch (this) {
+                case ASSERTION -> throw new AssertionError("boom");
+                case INTERNAL -> throw new InternalError("a fault was raised");
+                case MEMORY -> throw new OutOfMemoryError("none left");
+                case RUNTIME -> throw new IllegalStateException("boom");
+                case STACK -> deep(0);
             }
-            throw (RuntimeException) thrown;
         }
     }
 

@@ -4,6 +4,7 @@ package dev.alcove.contract;
 import dev.alcove.sys.Errno;
 import dev.alcove.sys.Linux;
 import dev.alcove.sys.Syscalls;
+import dev.alcove.sys.UserMappings;
 import java.lang.foreign.Arena;
 import java.lang.foreign.MemorySegment;
 import java.lang.foreign.ValueLayout;
@@ -183,6 +184,56 @@ final class MemfdContractTest {
             assertEquals(10 * PAGE + 5, sys.lseek(fd, 10 * PAGE, Linux.SEEK_HOLE));
         }
         sys.close(fd);
+    }
+
+    @EveryKernel
+    void pagesFarPastTheEndAreCounted(KernelUnderTest kernel) {
+        Syscalls sys = kernel.sys();
+        int fd = fd(sys.memfdCreate("far", 0));
+        try (Arena arena = Arena.ofConfined()) {
+            ok(sys.ftruncate(fd, 4 * PAGE));
+            ok(sys.fallocate(fd, Linux.FALLOC_FL_KEEP_SIZE, 1L << 40, 3 * PAGE));
+            assertEquals(3 * 8, blocks(sys, fd, arena));
+            assertEquals(4 * PAGE, size(sys, fd, arena));
+            ok(sys.fallocate(fd, PUNCH, (1L << 40) + PAGE, PAGE));
+            assertEquals(2 * 8, blocks(sys, fd, arena));
+        }
+        ok(sys.close(fd));
+    }
+
+    @EveryKernel
+    void touchesOfAPrivateMappingTakeTheFilesPages(KernelUnderTest kernel) {
+        Syscalls sys = kernel.sys();
+        int fd = fd(sys.memfdCreate("private", 0));
+        try (Arena arena = Arena.ofConfined()) {
+            ok(sys.ftruncate(fd, 16 * PAGE));
+            fill(sys, fd, 15 * PAGE, PAGE, 1, arena);
+            long address = sys.mmap(
+                    0, 8 * PAGE, Linux.PROT_READ | Linux.PROT_WRITE, Linux.MAP_PRIVATE, fd, 4 * PAGE);
+            ok(address);
+            MemorySegment mapping = UserMappings.segment(address, 8 * PAGE);
+            assertEquals(8, blocks(sys, fd, arena));
+            mapping.set(ValueLayout.JAVA_BYTE, 2 * PAGE, (byte) 7);
+            assertEquals(0, mapping.get(ValueLayout.JAVA_BYTE, 5 * PAGE));
+            assertEquals(3 * 8, blocks(sys, fd, arena));
+            assertEquals(6 * PAGE, sys.lseek(fd, 0, Linux.SEEK_DATA));
+            assertEquals(7 * PAGE, sys.lseek(fd, 6 * PAGE, Linux.SEEK_HOLE));
+            assertEquals(9 * PAGE, sys.lseek(fd, 7 * PAGE, Linux.SEEK_DATA));
+            assertArrayEquals(new byte[PAGE], contents(sys, fd, 6 * PAGE, PAGE, arena), "the write is the mapping's own");
+            ok(sys.fallocate(fd, PUNCH, 0, 15 * PAGE));
+            assertEquals(8, blocks(sys, fd, arena));
+            assertEquals(7, mapping.get(ValueLayout.JAVA_BYTE, 2 * PAGE));
+            mapping.set(ValueLayout.JAVA_BYTE, 7 * PAGE, (byte) 1);
+            ok(sys.munmap(address, 8 * PAGE));
+            assertEquals(2 * 8, blocks(sys, fd, arena));
+        }
+        ok(sys.close(fd));
+    }
+
+    private static long blocks(Syscalls sys, int fd, Arena arena) {
+        MemorySegment stat = arena.allocate(144, 8);
+        ok(sys.fstat(fd, stat));
+        return stat.get(ValueLayout.JAVA_LONG, 64);
     }
 
     @EveryKernel

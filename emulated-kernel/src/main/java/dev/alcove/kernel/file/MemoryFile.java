@@ -362,8 +362,9 @@ public class MemoryFile extends OpenFile {
             error = interrupted ? -Errno.EINTR : store.reserve(page) < 0 ? -Errno.ENOSPC : 0;
         }
         List<Long> promised = new ArrayList<>();
-        long most = Math.min(pages(to), end + MOST_PAST);
-        for (long page = Math.max(from >> Linux.PAGE_SHIFT, end); error == 0 && page < most; page++) {
+        long firstPast = Math.max(from >> Linux.PAGE_SHIFT, end);
+        long most = Math.min(pages(to), firstPast + Math.max(0, MOST_PAST - past.size()));
+        for (long page = firstPast; error == 0 && page < most; page++) {
             if (past.contains(page)) {
                 continue;
             }

@@ -2,6 +2,7 @@
 package dev.alcove.kernel.mm;
 
 import java.lang.foreign.MemorySegment;
+import java.util.BitSet;
 import java.util.concurrent.atomic.AtomicInteger;
 import org.jspecify.annotations.Nullable;
 
@@ -9,7 +10,9 @@ import org.jspecify.annotations.Nullable;
  * The pages of one private mapping: zeroes, or a copy of a file's pages.
  *
  * <p>The copy is taken when the mapping is made; whether later changes of the file show in a private mapping is left
- * open by mmap(2). One difference remains: when the file shrinks, the copy stays, where Linux raises SIGBUS.
+ * open by mmap(2). One difference remains: when the file shrinks, the copy stays, where Linux raises SIGBUS. What a user
+ * touches of the copy takes the file's page into memory on Linux, also where the file had a hole: the file finds that
+ * out when it matters ({@link #touchSource}).
  */
 final class AnonymousMemory implements Referenced {
     private final AtomicInteger references = new AtomicInteger(1);
@@ -20,6 +23,8 @@ final class AnonymousMemory implements Referenced {
     private final long sourceFirst;
     /** Where the pages come from, if they are huge. */
     private final @Nullable HugePages pool;
+    /** Pages of which the source has been told. Guarded by the monitor, above the locks of the stores. */
+    private final BitSet told = new BitSet();
     /** Huge pages taken from the pool. Under the lock of the address space. */
     private long hugeTaken;
 
@@ -43,6 +48,25 @@ final class AnonymousMemory implements Referenced {
         pool = source.pool();
         store = pool != null ? PageStore.huge(memory, pool, pages) : new PageStore(memory, copied, true);
         hugeTaken = pool != null ? pages / pool.frames() : 0;
+        source.addCopy(this);
+    }
+
+    /** Takes the file's pages into memory behind those of [first, end) that were touched since the last time. */
+    synchronized void touchSource(long first, long end) {
+        if (source == null || pool != null) {
+            return;
+        }
+        long last = Math.min(end, store.pages());
+        for (long at = store.nextPresent(first, last); at < last; at = store.nextPresent(at + 1, last)) {
+            if (!told.get((int) at)) {
+                told.set((int) at);
+                source.frame(sourceFirst + at, false);
+            }
+        }
+    }
+
+    private synchronized void tell(long first, long end, boolean done) {
+        told.set((int) first, (int) Math.max(first, end), done);
     }
 
     /** Takes huge pages from the pool, if it is made of such; false when there are not enough. */
@@ -73,6 +97,7 @@ final class AnonymousMemory implements Referenced {
             if (to < 0) {
                 return false;
             }
+            tell(at, at + 1, true);
             if (from >= 0) {
                 MemorySegment.copy(memory.segment(from, 1), 0, memory.segment(to, 1), 0, 4096);
             }
@@ -88,6 +113,8 @@ final class AnonymousMemory implements Referenced {
 
     /** Frees [first, end), which the process gave up or wants fresh. */
     void drop(long first, long end, boolean refill) {
+        touchSource(first, end);
+        tell(first, Math.min(end, store.pages()), false);
         store.punch(first, end - first);
         if (pool != null && !refill) {
             long given = (end - first) / pool.frames();
@@ -107,6 +134,10 @@ final class AnonymousMemory implements Referenced {
     @Override
     public void put() {
         if (references.decrementAndGet() == 0) {
+            touchSource(0, store.pages());
+            if (source != null) {
+                source.removeCopy(this);
+            }
             store.close();
             if (pool != null) {
                 pool.give(hugeTaken);

@@ -48,6 +48,8 @@ public final class PageStore {
     private final Map<Long, Long> overrides = new HashMap<>();
     /** Who maps pages. Changed under the lock of the mapping's address space and the store's. */
     private final Mappings mappings = new Mappings(lock);
+    /** The private mappings that began as copies of pages of ours. Replaced under the lock. */
+    private volatile AnonymousMemory[] copies = {};
     /** Pages that are none, within the length: [start, end). Set before the first use. */
     private long barredStart;
 
@@ -215,6 +217,33 @@ public final class PageStore {
         return end;
     }
 
+    void addCopy(AnonymousMemory copy) {
+        lock.lock();
+        try {
+            AnonymousMemory[] more = Arrays.copyOf(copies, copies.length + 1);
+            more[copies.length] = copy;
+            copies = more;
+        } finally {
+            lock.unlock();
+        }
+    }
+
+    void removeCopy(AnonymousMemory copy) {
+        lock.lock();
+        try {
+            copies = Arrays.stream(copies).filter(one -> one != copy).toArray(AnonymousMemory[]::new);
+        } finally {
+            lock.unlock();
+        }
+    }
+
+    /** What private mappings have touched becomes present; before anybody asks what is, or frees it. */
+    private void noteCopies() {
+        for (AnonymousMemory copy : copies) {
+            copy.touchSource(0, Long.MAX_VALUE);
+        }
+    }
+
     /** The page that a frame is of this store's, or -1. */
     public long indexOf(long pfn) {
         for (PageExtent extent : extents) {
@@ -347,6 +376,7 @@ public final class PageStore {
 
     /** Changes the length (ftruncate); pages past the end are freed as by {@link #punch}. */
     public void resize(long newPages) {
+        noteCopies();
         AddressSpace[] locked = mappings.lockAll();
         try {
             long old = pages;
@@ -462,6 +492,7 @@ public final class PageStore {
         if (firstIndex >= end) {
             return;
         }
+        noteCopies();
         AddressSpace[] locked = mappings.lockAll();
         try {
             mappings.invalidate(firstIndex, end, true);
@@ -511,6 +542,7 @@ public final class PageStore {
 
     /** Pages that have a frame or the promise of one. A page that only a JVM access through a user mapping has touched counts as well. */
     public long present() {
+        noteCopies();
         lock.lock();
         try {
             long count = overrides.values().stream().filter(frame -> frame >= 0).count();
@@ -563,6 +595,7 @@ public final class PageStore {
     }
 
     private long next(long index, long end, boolean wanted) {
+        noteCopies();
         lock.lock();
         try {
             long at = index;

@@ -187,6 +187,22 @@ final class MemfdContractTest {
     }
 
     @EveryKernel
+    void whatIsAllocatedTwiceIsData(KernelUnderTest kernel) {
+        Syscalls sys = kernel.sys();
+        int fd = fd(sys.memfdCreate("twice", 0));
+        try (Arena arena = Arena.ofConfined()) {
+            ok(sys.ftruncate(fd, 16 * PAGE));
+            ok(sys.fallocate(fd, Linux.FALLOC_FL_KEEP_SIZE, 4 * PAGE, 4 * PAGE));
+            fails(Errno.ENXIO, sys.lseek(fd, 0, Linux.SEEK_DATA));
+            ok(sys.fallocate(fd, 0, 6 * PAGE, 6 * PAGE));
+            assertEquals(6 * PAGE, sys.lseek(fd, 0, Linux.SEEK_DATA));
+            assertEquals(8 * PAGE, sys.lseek(fd, 6 * PAGE, Linux.SEEK_HOLE));
+            assertEquals(8 * 8, blocks(sys, fd, arena));
+        }
+        ok(sys.close(fd));
+    }
+
+    @EveryKernel
     void pagesFarPastTheEndAreCounted(KernelUnderTest kernel) {
         Syscalls sys = kernel.sys();
         int fd = fd(sys.memfdCreate("far", 0));
@@ -223,9 +239,15 @@ final class MemfdContractTest {
             ok(sys.fallocate(fd, PUNCH, 0, 15 * PAGE));
             assertEquals(8, blocks(sys, fd, arena));
             assertEquals(7, mapping.get(ValueLayout.JAVA_BYTE, 2 * PAGE));
+            assertEquals(0, mapping.get(ValueLayout.JAVA_BYTE, 5 * PAGE));
+            assertEquals(2 * 8, blocks(sys, fd, arena), "a page that was only read is taken again");
+            mapping.set(ValueLayout.JAVA_BYTE, 4 * PAGE, (byte) 1);
             mapping.set(ValueLayout.JAVA_BYTE, 7 * PAGE, (byte) 1);
+            ok(sys.munmap(address + 3 * PAGE, 2 * PAGE));
+            assertEquals(4 * 8, blocks(sys, fd, arena));
+            mapping.set(ValueLayout.JAVA_BYTE, PAGE, (byte) 1);
             ok(sys.munmap(address, 8 * PAGE));
-            assertEquals(2 * 8, blocks(sys, fd, arena));
+            assertEquals(5 * 8, blocks(sys, fd, arena));
         }
         ok(sys.close(fd));
     }

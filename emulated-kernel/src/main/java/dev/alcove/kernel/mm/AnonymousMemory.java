@@ -15,6 +15,8 @@ import org.jspecify.annotations.Nullable;
  * out when it matters ({@link #touchSource}).
  */
 final class AnonymousMemory implements Referenced {
+    private static final MemorySegment ZEROES = MemorySegment.ofArray(new byte[4096]).asReadOnly();
+
     private final AtomicInteger references = new AtomicInteger(1);
     private final PhysicalMemory memory;
     final PageStore store;
@@ -61,6 +63,25 @@ final class AnonymousMemory implements Referenced {
             if (!told.get((int) at)) {
                 told.set((int) at);
                 source.frame(sourceFirst + at, false);
+            }
+        }
+    }
+
+    /**
+     * Pages [first, end) of the file are about to go, and with them what the mapping only shows: a user's next touch takes
+     * a page of the file again. Of what the copy holds, pages of zeroes are taken for such; the others may be the
+     * mapping's own.
+     */
+    void punchSource(long first, long end) {
+        if (source == null || pool != null) {
+            return;
+        }
+        long last = Math.min(end - sourceFirst, store.pages());
+        long at = Math.max(0, first - sourceFirst);
+        for (at = store.nextPresent(at, last); at < last; at = store.nextPresent(at + 1, last)) {
+            if (memory.segment(store.frame(at, false), 1).mismatch(ZEROES) < 0) {
+                tell(at, at + 1, false);
+                store.punch(at, 1);
             }
         }
     }

@@ -493,6 +493,9 @@ public final class PageStore {
             return;
         }
         noteCopies();
+        for (AnonymousMemory copy : copies) {
+            copy.punchSource(firstIndex, end);
+        }
         AddressSpace[] locked = mappings.lockAll();
         try {
             mappings.invalidate(firstIndex, end, true);
@@ -532,6 +535,10 @@ public final class PageStore {
             }
             if (charged && !extent.occupied(index) && !mayBecomePresent(extent, index)) {
                 return -Errno.ENOMEM;
+            }
+            if (extent.occupied(index)) {
+                // What was promised before is made now: to fail later and take it back would break the first promise.
+                extent.present.set((int) (index - extent.first));
             }
             extent.reserve(index);
             return 0;

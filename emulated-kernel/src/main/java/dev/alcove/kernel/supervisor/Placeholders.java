@@ -13,6 +13,7 @@ import dev.alcove.sys.SyscallException;
 import java.lang.foreign.Arena;
 import java.lang.foreign.MemorySegment;
 import java.util.HashMap;
+import java.util.List;
 import java.util.Map;
 import java.util.concurrent.ConcurrentHashMap;
 import org.jspecify.annotations.Nullable;
@@ -26,7 +27,8 @@ import static java.lang.foreign.ValueLayout.JAVA_INT;
  * first. inotify tells when a description of the second kind is closed for good, that is, when the last descriptor in
  * any process and the last mapping are gone; the lock proves that it was the one that counts, as anybody may open and
  * close a third through /proc. An event is there before the close that made it returns, so whoever drains the queue
- * before it serves a call sees every earlier close.
+ * before it serves a call sees every earlier close. It is also there before that close has given the lock up
+ * (__fput() notifies first): a placeholder that is still locked is looked at again by every later {@link #drain}.
  *
  * <p>A file that can be polled is a FIFO instead, which has a byte in it while there is something to read: a
  * {@link Readiness}. What is read from and written to the file does not pass through it.
@@ -36,6 +38,8 @@ import static java.lang.foreign.ValueLayout.JAVA_INT;
 final class Placeholders implements AutoCloseable {
     private static final int QUEUE_BYTES = 1 << 16;
     private static final int IN_Q_OVERFLOW = 0x4000;
+    /** How long a close that has been told of may take; one that takes longer is seen with the next call, or the next idle look. */
+    private static final long CLOSE_NANOS = 100_000_000;
 
     /** One of them; {@code file} is null once the file was taken back. */
     static final class Placeholder {
@@ -75,6 +79,8 @@ final class Placeholders implements AutoCloseable {
     private final Map<Host.Identity, Placeholder> all = new ConcurrentHashMap<>();
     /** Guarded by the monitor. */
     private final Map<Integer, Placeholder> byWatch = new HashMap<>();
+    /** Told to be closed and still locked, and when that was told. Guarded by the monitor. */
+    private final Map<Placeholder, Long> doubtful = new HashMap<>();
 
     private final Arena arena = Arena.ofShared();
     private final MemorySegment events = arena.allocate(QUEUE_BYTES, 8);
@@ -205,6 +211,9 @@ final class Placeholders implements AutoCloseable {
 
     /** Releases the files whose placeholders have been closed. */
     synchronized void drain() {
+        if (!doubtful.isEmpty()) {
+            List.copyOf(doubtful.keySet()).forEach(this::releaseIfClosed);
+        }
         while (true) {
             long length = host.calls.read(queue, events);
             if (length <= 0) {
@@ -225,8 +234,10 @@ final class Placeholders implements AutoCloseable {
 
     private void releaseIfClosed(Placeholder placeholder) {
         if (host.flock(placeholder.memory, Host.LOCK_EX | Host.LOCK_NB) == -Errno.EAGAIN) {
+            doubtful.putIfAbsent(placeholder, System.nanoTime());
             return;
         }
+        doubtful.remove(placeholder);
         byWatch.remove(placeholder.watch);
         all.remove(placeholder.identity);
         host.unwatch(queue, placeholder.watch);
@@ -236,7 +247,13 @@ final class Placeholders implements AutoCloseable {
 
     /** Waits until there may be something to drain; false after the time. */
     boolean await(int timeoutMillis) {
-        return host.poll(queue, Linux.POLLIN, timeoutMillis) > 0;
+        boolean closing = isClosing();
+        return host.poll(queue, Linux.POLLIN, closing ? 1 : timeoutMillis) > 0 || closing;
+    }
+
+    private synchronized boolean isClosing() {
+        long now = System.nanoTime();
+        return doubtful.values().stream().anyMatch(told -> now - told < CLOSE_NANOS);
     }
 
     /** Drops every file; the programs are gone. */
@@ -248,6 +265,7 @@ final class Placeholders implements AutoCloseable {
         }
         all.clear();
         byWatch.clear();
+        doubtful.clear();
         host.close(queue);
         arena.close();
     }

@@ -217,9 +217,9 @@ final class Receivers {
     /** Releases what a program closes that makes no calls. */
     private void tidy() {
         while (!finished()) {
-            if (placeholders.await(500)) {
-                placeholders.drain();
-            } else {
+            boolean idle = !placeholders.await(500);
+            placeholders.drain();
+            if (idle) {
                 clients.sweep();
             }
         }

@@ -37,7 +37,7 @@ class SupervisorTest extends SupervisedPrograms {
     private final List<String> hints = new ArrayList<>();
 
     @ParameterizedTest
-    @ValueSource(strings = {"iommufd", "lifetime", "kvm", "vfio", "huge", "unmap"})
+    @ValueSource(strings = {"iommufd", "lifetime", "kvm", "vfio", "huge", "unmap", "reopen"})
     void clientInC(String name) throws IOException, InterruptedException {
         succeeds(compiled(name).toString());
     }

@@ -17,12 +17,19 @@ public final class FileTable {
 
     /** The file behind a descriptor with a reference taken, or null. */
     public @Nullable OpenFile get(int fd) {
-        AtomicReferenceArray<@Nullable OpenFile> table = files;
-        if (fd < 0 || fd >= table.length()) {
-            return null;
-        }
-        OpenFile file = table.get(fd);
+        OpenFile file = find(fd);
         return file != null && file.tryGet() ? file : null;
+    }
+
+    /** The file behind a descriptor, borrowed ({@link OpenFile#borrow}), or null. */
+    public @Nullable OpenFile borrow(int fd) {
+        OpenFile file = find(fd);
+        return file != null && file.borrow() ? file : null;
+    }
+
+    private @Nullable OpenFile find(int fd) {
+        AtomicReferenceArray<@Nullable OpenFile> table = files;
+        return fd < 0 || fd >= table.length() ? null : table.get(fd);
     }
 
     /**

@@ -1,17 +1,22 @@
 // SPDX-License-Identifier: Apache-2.0
 package dev.alcove.kernel.file;
 
+import dev.alcove.kernel.locking.PercpuCount;
 import dev.alcove.kernel.mm.Referenced;
 import dev.alcove.kernel.task.Task;
 import dev.alcove.sys.Errno;
 import dev.alcove.sys.Linux;
 import java.lang.foreign.MemorySegment;
 import java.util.concurrent.CopyOnWriteArrayList;
+import java.util.concurrent.atomic.AtomicBoolean;
 import java.util.concurrent.atomic.AtomicInteger;
 
 /**
  * An open file description ({@code struct file}): what a descriptor, a mapping or another kernel object refers to.
- * Born with one reference; {@link #release} runs when the last one is dropped.
+ * Born with one reference; {@link #release} runs when the last one is dropped, and every call that has borrowed the file
+ * is over. Calls borrow ({@link #borrow}) what they find by a descriptor instead of taking a reference, so that threads
+ * that use the same file write to no common cache line. Once the references are gone nobody can borrow any more; a call
+ * that has borrowed may still take references.
  *
  * <p>Every operation answers a value or a negated errno. The defaults are what Linux answers for a file whose driver
  * lacks the operation.
@@ -23,6 +28,11 @@ public abstract class OpenFile implements Referenced {
     private static final int CHANGEABLE = 0x400 | Linux.O_NONBLOCK;
 
     private final AtomicInteger references = new AtomicInteger(1);
+    private final PercpuCount borrowers = new PercpuCount();
+    /** There was a moment without references: nobody begins to borrow any more. */
+    private volatile boolean closed;
+
+    private final AtomicBoolean released = new AtomicBoolean();
     private final CopyOnWriteArrayList<Runnable> listeners = new CopyOnWriteArrayList<>();
     private volatile int flags;
 
@@ -54,6 +64,32 @@ public abstract class OpenFile implements Referenced {
     @Override
     public final void put() {
         if (references.decrementAndGet() == 0) {
+            closed = true;
+            releaseIfUnused();
+        }
+    }
+
+    /** Keeps the file from being released until {@link #giveBack}, for the time of a call; false when it is closed. */
+    public final boolean borrow() {
+        borrowers.increment();
+        if (closed) {
+            giveBack();
+            return false;
+        }
+        return true;
+    }
+
+    /** Ends what {@link #borrow} began. */
+    public final void giveBack() {
+        borrowers.decrement();
+        if (closed) {
+            releaseIfUnused();
+        }
+    }
+
+    /** In this order: without borrowers, now and for good, references can only go, once they are gone. */
+    private void releaseIfUnused() {
+        if (borrowers.sum() == 0 && references.get() == 0 && released.compareAndSet(false, true)) {
             release();
         }
     }

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 package dev.alcove.kernel.iommufd;
 
-import java.util.concurrent.atomic.AtomicInteger;
+import dev.alcove.kernel.locking.PercpuCount;
 
 /** Something with an id in a context. */
 public abstract sealed class IommufdObject
@@ -9,16 +9,25 @@ public abstract sealed class IommufdObject
                 KernelObject {
     private final int id;
 
-    /** Set in {@link #brief}: no new brief users. Not listed (yet, or any more), or somebody waits for them. */
-    private static final int UNLISTED = 1 << 31;
-
-    private static final int LEAVING = 1 << 30;
+    /** Whether brief users may begin. */
+    private enum State {
+        /** Not listed (yet, or any more). */
+        UNLISTED,
+        OPEN,
+        /** Somebody counts them, to have no new ones if there are none; soon over. */
+        COUNTED,
+        /** Somebody waits for them. */
+        LEAVING
+    }
 
     /** Users besides the id itself and the brief ones; under the {@link ObjectTable}'s lock. */
     int users;
 
-    /** Those users that go away by themselves, soon or when {@link #unplug} asks them to: their number and the flags. */
-    private final AtomicInteger brief = new AtomicInteger(UNLISTED);
+    /** Those users that go away by themselves, soon or when {@link #unplug} asks them to. */
+    private final PercpuCount brief = new PercpuCount();
+
+    /** Changed under the {@link ObjectTable}'s lock. */
+    private volatile State state = State.UNLISTED;
 
     IommufdObject(int id) {
         this.id = id;
@@ -29,38 +38,59 @@ public abstract sealed class IommufdObject
         return id;
     }
 
-    /** The table lists it now. */
+    /** The table lists it now; its lock is held. */
     final void appear() {
-        brief.set(0);
+        state = State.OPEN;
     }
 
-    /** No brief user and nobody who waits for them: there will be none any more. False where there is one. */
+    /**
+     * No brief user: there will be none any more. False where there is one, or one that comes just now. The table's lock is
+     * held.
+     */
     final boolean vanish() {
-        return brief.compareAndSet(0, UNLISTED) || brief.compareAndSet(LEAVING, UNLISTED);
+        State before = state;
+        if (before == State.UNLISTED) {
+            return false;
+        }
+        state = State.COUNTED;
+        boolean unused = brief.sum() == 0;
+        state = unused ? State.UNLISTED : before;
+        return unused;
     }
 
     /** Becomes a brief user, if that is still possible. */
     final boolean enter() {
-        for (int now = brief.get(); (now & (UNLISTED | LEAVING)) == 0; now = brief.get()) {
-            if (brief.compareAndSet(now, now + 1)) {
+        while (true) {
+            // The count before the look; who refuses users looks at the count afterwards.
+            brief.increment();
+            State now = state;
+            if (now == State.OPEN) {
                 return true;
             }
+            brief.decrement();
+            if (now != State.COUNTED) {
+                return false;
+            }
+            Thread.onSpinWait();
         }
-        return false;
     }
 
-    /** Ends being a brief user; true where somebody waits for the last one, and this was it. */
+    /** Ends being a brief user; true where somebody may wait for that. */
     final boolean exit() {
-        return brief.decrementAndGet() == LEAVING;
+        brief.decrement();
+        State now = state;
+        return now == State.LEAVING || now == State.COUNTED;
     }
 
-    /** Lets no brief users in, or lets them in again. */
+    /** Lets no brief users in, or lets them in again; the table's lock is held. */
     final void refuse(boolean refused) {
-        brief.getAndUpdate(now -> refused ? now | LEAVING : now & ~LEAVING);
+        if (state == (refused ? State.OPEN : State.LEAVING)) {
+            state = refused ? State.LEAVING : State.OPEN;
+        }
     }
 
-    final int briefUsers() {
-        return brief.get() & ~(UNLISTED | LEAVING);
+    final long briefUsers() {
+        return brief.sum();
     }
 
     /** Makes lasting holders of brief uses let go ({@code pre_destroy}); no lock is held. */

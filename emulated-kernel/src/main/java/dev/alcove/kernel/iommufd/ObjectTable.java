@@ -128,7 +128,9 @@ final class ObjectTable {
      * @param tombstone whether the id stays taken: whoever knows it shall not find something else there
      */
     void remove(IommufdObject object, boolean tombstone) {
-        object.refuse(true);
+        synchronized (this) {
+            object.refuse(true);
+        }
         object.unplug();
         synchronized (this) {
             awaitBriefUsers(object);

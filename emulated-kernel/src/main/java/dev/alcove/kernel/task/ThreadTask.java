@@ -58,14 +58,14 @@ public final class ThreadTask implements Task, UserMemory {
             OpenFile file = borrowed[--borrowedCount];
             borrowed[borrowedCount] = null;
             if (file != null) {
-                file.put();
+                file.giveBack();
             }
         }
     }
 
     @Override
     public @Nullable OpenFile file(int fd) {
-        OpenFile file = group.files().get(fd);
+        OpenFile file = group.files().borrow(fd);
         if (file != null) {
             if (borrowedCount == borrowed.length) {
                 borrowed = Arrays.copyOf(borrowed, 2 * borrowedCount);

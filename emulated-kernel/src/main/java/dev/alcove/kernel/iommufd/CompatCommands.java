@@ -116,11 +116,12 @@ final class CompatCommands {
                 }
                 result = ioas.table.unmap(0, -1, unmapped);
             } else {
-                result = ioas.table.largePages() ? 0 : ioas.table.cutAround(iova, size);
-                if (result != 0) {
+                result = ioas.table.largePages()
+                        ? IoasCommands.unmapRange(ioas, iova, size, unmapped)
+                        : ioas.table.cutAndUnmap(iova, size, unmapped);
+                if (unmapped[0] == IoPageTable.NOT_BEGUN) {
                     return result;
                 }
-                result = IoasCommands.unmapRange(ioas, iova, size, unmapped);
             }
             vfio_iommu_type1_dma_unmap.size(unmap, unmapped[0]);
             return task.memory().copyOut(address, unmap) != 0 ? -Errno.EFAULT : result;

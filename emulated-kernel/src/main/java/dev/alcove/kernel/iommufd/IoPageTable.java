@@ -20,13 +20,22 @@ import org.jspecify.annotations.Nullable;
  * <p>Locks, in this order: {@code domainsLock} (which domains there are; map and unmap hold it for reading, so that no
  * domain comes or goes meanwhile), {@code iovaLock} (the trees, and which area is in transition), the mutex of pages.
  * While map fills and unmap empties domains only the first is held: maps and unmaps of different ranges run side by side,
- * and an area in transition ({@code area.pages == null}) is busy to everybody else.
+ * and an area in transition ({@code area.pages == null}) is busy to everybody else. An area of up to {@link #SMALL} bytes
+ * is emptied under the iova lock where its pages are free: that takes no longer than to give the lock away and to fetch it
+ * again, which costs those who wait as much. A larger one, or one whose pages somebody is busy with, goes in two steps, so
+ * that nobody waits behind it.
  */
 final class IoPageTable {
     /** A piece of pages to be mapped: a reference to them that the map takes over, and the byte range in them. */
     record Slice(IopPages pages, long startByte, long length) {}
 
+    /** What {@link #cutAndUnmap} tells as unmapped when it did not come so far. */
+    static final long NOT_BEGUN = -1;
+
     private static final int MOST_NOTIFICATIONS = 100;
+
+    /** Bytes: 16 pages, whose entries are cleared in a microsecond or two. */
+    private static final long SMALL = 16L << Linux.PAGE_SHIFT;
 
     private final Allocator allocator;
     private final RwSemaphore domainsLock = new RwSemaphore();
@@ -156,15 +165,24 @@ final class IoPageTable {
                     return error;
                 }
             }
-            withIovaLock(() -> {
-                for (int i = 0; i < made.size(); i++) {
-                    made.get(i).pages = slices.get(i).pages();
-                }
-            });
+            publish(slices, made);
             return 0;
         } finally {
             domainsLock.readLock().unlock();
         }
+    }
+
+    /** All at once: who looks at several areas finds either none of them or all. */
+    private void publish(List<Slice> slices, List<IopArea> made) {
+        if (made.size() == 1) {
+            made.getFirst().publish(slices.getFirst().pages());
+            return;
+        }
+        withIovaLock(() -> {
+            for (int i = 0; i < made.size(); i++) {
+                made.get(i).publish(slices.get(i).pages());
+            }
+        });
     }
 
     /**
@@ -176,12 +194,32 @@ final class IoPageTable {
      *     {@code -EDEADLK} the kernel itself does not let go of an area
      */
     int unmap(long first, long last, long[] unmapped) {
+        return unmap(first, last, false, unmapped);
+    }
+
+    /**
+     * Does {@link #cutAround} and unmaps what lies in the range then; nobody sees what is between the two.
+     *
+     * @param unmapped element 0 receives the bytes unmapped, also on an error; {@link #NOT_BEGUN} when the cut failed
+     * @return 0; what a cut answers; {@code -EINVAL} empty, {@code -EOVERFLOW}; what {@link #unmap} answers
+     */
+    int cutAndUnmap(long iova, long length, long[] unmapped) {
+        long last = iova + length - 1;
+        if (length != 0 && Long.compareUnsigned(last, iova) >= 0) {
+            return unmap(iova, last, true, unmapped);
+        }
+        int error = cutAround(iova, length);
+        unmapped[0] = error != 0 ? NOT_BEGUN : 0;
+        return error != 0 ? error : length == 0 ? -Errno.EINVAL : -Errno.EOVERFLOW;
+    }
+
+    private int unmap(long first, long last, boolean cut, long[] unmapped) {
         unmapped[0] = 0;
         long at = first;
         IopArea before = null;
         for (int tries = 0; ; ) {
             IopArea[] used = new IopArea[1];
-            int error = unmapUnused(at, last, unmapped, used);
+            int error = unmapUnused(at, last, cut && before == null, unmapped, used);
             IopArea area = used[0];
             if (error != 0 || area == null) {
                 return error;
@@ -196,16 +234,32 @@ final class IoPageTable {
         }
     }
 
-    /** @param used receives the area before which it ends, as the kernel itself uses it */
-    private int unmapUnused(long first, long last, long[] unmapped, @Nullable IopArea[] used) {
+    /**
+     * As {@link #unmap}.
+     *
+     * @param cut whether areas are cut at the ends of the range first
+     * @param used receives the area before which it ends, as the kernel itself uses it
+     */
+    private int unmapUnused(long first, long last, boolean cut, long[] unmapped, @Nullable IopArea[] used) {
         domainsLock.readLock().lock();
         try {
             for (long at = first; ; ) {
                 IopArea area;
                 IopPages pages;
+                boolean small;
+                boolean drained = false;
                 iovaLock.writeLock().lock();
                 try {
                     Span<IopArea> span = areas.first(at, last);
+                    // An area that is the very range needs no cut, nor does a hole.
+                    if (cut && at == first && span != null && (span.first != at || span.last != last)) {
+                        int error = cutEnds(at, last);
+                        if (error != 0) {
+                            unmapped[0] = NOT_BEGUN;
+                            return error;
+                        }
+                        span = areas.first(at, last);
+                    }
                     if (span == null) {
                         return 0;
                     }
@@ -222,13 +276,24 @@ final class IoPageTable {
                         used[0] = area;
                         return 0;
                     }
-                    area.pages = null;
+                    small = Long.compareUnsigned(area.length(), SMALL) <= 0 && pages.mutex.tryLock();
+                    if (small) {
+                        drained = emptyLocked(area, pages);
+                        removeArea(area);
+                    } else {
+                        area.pages = null;
+                    }
                 } finally {
                     iovaLock.writeLock().unlock();
                 }
-                pages.unfill(area, domains);
-                withIovaLock(() -> removeArea(area));
-                pages.put();
+                if (!small) {
+                    pages.mutex.lock();
+                    drained = emptyLocked(area, pages);
+                    withIovaLock(() -> removeArea(area));
+                }
+                if (drained) {
+                    pages.close();
+                }
                 unmapped[0] += area.length();
                 if (area.last == last) {
                     return 0;
@@ -237,6 +302,15 @@ final class IoPageTable {
             }
         } finally {
             domainsLock.readLock().unlock();
+        }
+    }
+
+    /** Lets go of an area's pages, whose mutex the caller holds, and gives that back; whether they are to be closed. */
+    private boolean emptyLocked(IopArea area, IopPages pages) {
+        try {
+            return pages.unfillAndPut(area, domains);
+        } finally {
+            pages.mutex.unlock();
         }
     }
 
@@ -335,14 +409,18 @@ final class IoPageTable {
      * @return 0; {@code -EBUSY} in transition; {@code -EINVAL} not aligned, or a domain may use large entries;
      *     {@code -ENOMEM}
      */
-    int cutAround(long iova, long length) {
+    private int cutAround(long iova, long length) {
         iovaLock.writeLock().lock();
         try {
-            int error = cut(iova + length - 1);
-            return error != 0 || iova == 0 ? error : cut(iova - 1);
+            return cutEnds(iova, iova + length - 1);
         } finally {
             iovaLock.writeLock().unlock();
         }
+    }
+
+    private int cutEnds(long first, long last) {
+        int error = cut(last);
+        return error != 0 || first == 0 ? error : cut(first - 1);
     }
 
     /** Nothing happens in a hole, at an area's end, or, as Linux has it, behind an area's first byte. */
@@ -376,12 +454,11 @@ final class IoPageTable {
         } finally {
             pages.mutex.unlock();
         }
-        pages.get();
         removeArea(area);
         low.node = areas.insert(low.iova, low.last, low);
         high.node = areas.insert(high.iova, high.last, high);
-        low.pages = pages;
-        high.pages = pages;
+        low.publish(pages);
+        high.publish(pages);
         return 0;
     }
 

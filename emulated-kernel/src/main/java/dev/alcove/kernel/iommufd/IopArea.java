@@ -4,15 +4,28 @@ package dev.alcove.kernel.iommufd;
 import dev.alcove.kernel.iommu.IommuDomain;
 import dev.alcove.kernel.iommufd.IntervalTree.Span;
 import dev.alcove.sys.Linux;
+import java.lang.invoke.MethodHandles;
+import java.lang.invoke.VarHandle;
 import org.jspecify.annotations.Nullable;
 
 /**
  * An interval of IOVAs and the slice of an {@link IopPages} behind it ({@code struct iopt_area}).
  *
  * <p>Locks: {@code pages} and the place in the IOVA tree under the page table's iova lock; {@code storage} and
- * {@code holder} under the lock of the pages.
+ * {@code holder} under the lock of the pages. Who maps may {@link #publish} the pages of one area without the iova lock:
+ * whoever has that lock then finds the area in transition still or whole already, and both are right.
  */
 final class IopArea {
+    private static final VarHandle PAGES;
+
+    static {
+        try {
+            PAGES = MethodHandles.lookup().findVarHandle(IopArea.class, "pages", IopPages.class);
+        } catch (ReflectiveOperationException e) {
+            throw new ExceptionInInitializerError(e);
+        }
+    }
+
     final long iova;
     final long last;
     /** Offset in bytes of the area's start in its pages. */
@@ -21,7 +34,7 @@ final class IopArea {
     final int rights;
 
     /** Null while the area comes into being or goes away: nobody else may touch it then. */
-    @Nullable IopPages pages;
+    volatile @Nullable IopPages pages;
 
     /** The domain whose entries remember the frames; null when no domain has the area. */
     @Nullable IommuDomain storage;
@@ -46,6 +59,11 @@ final class IopArea {
         this.last = last;
         this.startByte = startByte;
         this.rights = rights;
+    }
+
+    /** Ends the transition of an area that has come into being; the caller is the one that may touch it. */
+    void publish(IopPages whole) {
+        PAGES.setRelease(this, whole);
     }
 
     long length() {

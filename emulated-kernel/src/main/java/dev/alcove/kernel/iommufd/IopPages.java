@@ -41,6 +41,7 @@ final class IopPages {
 
     private MemlockAccount account;
     private long pinned;
+    /** Under the mutex. */
     private int references = 1;
 
     IopPages(Iommufd module, PageSource source, boolean writable, MemlockAccount account) {
@@ -109,8 +110,13 @@ final class IopPages {
             mutex.unlock();
         }
         if (last) {
-            source.close();
+            close();
         }
+    }
+
+    /** For whom {@link #unfillAndPut} told that it was the last; without locks, as the source may be anything. */
+    void close() {
+        source.close();
     }
 
     /**
@@ -279,40 +285,55 @@ final class IopPages {
     void unfill(IopArea area, List<IommuDomain> domains) {
         mutex.lock();
         try {
-            if (area.storage == null) {
-                return;
-            }
-            IommuDomain storage = storageOf(area);
-            release(area);
-            if (tracker != null) {
-                tracker.unmap(area);
-                return;
-            }
-            // A page that two steps would share must not be unpinned between them.
-            long step = area.pageOffset() == 0 ? UNMAP_STEP - 1 : -1;
-            PfnRuns removed = new PfnRuns();
-            for (long at = area.iova; ; ) {
-                long stepLast = Long.compareUnsigned(at | step, area.last) < 0 ? (at | step) : area.last;
-                long length = stepLast - at + 1;
-                for (IommuDomain domain : domains) {
-                    if (domain != storage) {
-                        domain.unmap(at, length, null);
-                    }
-                }
-                removed.clear();
-                storage.unmap(at, length, (iova, address, bytes) -> {
-                    long first = area.startByteOf(iova) >>> Linux.PAGE_SHIFT;
-                    long last = area.startByteOf(iova + bytes - 1) >>> Linux.PAGE_SHIFT;
-                    removed.add(first, address >>> Linux.PAGE_SHIFT, last - first + 1);
-                });
-                removed.forEach(this::unpinUnheld);
-                if (stepLast == area.last) {
-                    return;
-                }
-                at = stepLast + 1;
-            }
+            empty(area, domains);
         } finally {
             mutex.unlock();
+        }
+    }
+
+    /**
+     * As {@link #unfill}, and drops the area's reference. The caller holds {@link #mutex}.
+     *
+     * @return whether it was the last reference: the caller calls {@link #close} then
+     */
+    boolean unfillAndPut(IopArea area, List<IommuDomain> domains) {
+        empty(area, domains);
+        return --references == 0;
+    }
+
+    private void empty(IopArea area, List<IommuDomain> domains) {
+        if (area.storage == null) {
+            return;
+        }
+        IommuDomain storage = storageOf(area);
+        release(area);
+        if (tracker != null) {
+            tracker.unmap(area);
+            return;
+        }
+        // A page that two steps would share must not be unpinned between them.
+        long step = area.pageOffset() == 0 ? UNMAP_STEP - 1 : -1;
+        PfnRuns removed = new PfnRuns();
+        for (long at = area.iova; ; ) {
+            long stepLast = Long.compareUnsigned(at | step, area.last) < 0 ? (at | step) : area.last;
+            long length = stepLast - at + 1;
+            for (int i = 0; i < domains.size(); i++) {
+                IommuDomain domain = domains.get(i);
+                if (domain != storage) {
+                    domain.unmap(at, length, null);
+                }
+            }
+            removed.clear();
+            storage.unmap(at, length, (iova, address, bytes) -> {
+                long first = area.startByteOf(iova) >>> Linux.PAGE_SHIFT;
+                long last = area.startByteOf(iova + bytes - 1) >>> Linux.PAGE_SHIFT;
+                removed.add(first, address >>> Linux.PAGE_SHIFT, last - first + 1);
+            });
+            removed.forEach(this::unpinUnheld);
+            if (stepLast == area.last) {
+                return;
+            }
+            at = stepLast + 1;
         }
     }
 
@@ -336,10 +357,11 @@ final class IopPages {
     }
 
     /**
-     * Lets two halves take an area's place; no page table entry changes. The caller holds {@link #mutex} and has given
-     * the halves their references.
+     * Lets two halves take an area's place, each with a reference; no page table entry changes. The caller holds
+     * {@link #mutex}.
      */
     void split(IopArea area, IopArea low, IopArea high) {
+        references++;
         if (area.storage != null) {
             IommuDomain storage = storageOf(area);
             release(area);

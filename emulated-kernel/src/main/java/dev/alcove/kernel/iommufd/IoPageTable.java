@@ -6,6 +6,7 @@ import dev.alcove.kernel.iommu.IommuDevice;
 import dev.alcove.kernel.iommu.IommuDomain;
 import dev.alcove.kernel.iommu.ReservedRegion;
 import dev.alcove.kernel.iommufd.IntervalTree.Span;
+import dev.alcove.kernel.locking.PercpuRwSemaphore;
 import dev.alcove.kernel.locking.RwSemaphore;
 import dev.alcove.kernel.mm.Allocator;
 import dev.alcove.sys.Errno;
@@ -17,8 +18,8 @@ import org.jspecify.annotations.Nullable;
 /**
  * What an I/O address space maps, and the domains that carry it ({@code struct io_pagetable}).
  *
- * <p>Locks, in this order: {@code domainsLock} (which domains there are; map and unmap hold it for reading, so that no
- * domain comes or goes meanwhile), {@code iovaLock} (the trees, and which area is in transition), the mutex of pages.
+ * <p>Locks, in this order: {@code domainsLock} (which domains there are; map and unmap hold it for reading, never twice, so
+ * that no domain comes or goes meanwhile), {@code iovaLock} (the trees, and which area is in transition), the mutex of pages.
  * While map fills and unmap empties domains only the first is held: maps and unmaps of different ranges run side by side,
  * and an area in transition ({@code area.pages == null}) is busy to everybody else. An area of up to {@link #SMALL} bytes
  * is emptied under the iova lock where its pages are free: that takes no longer than to give the lock away and to fetch it
@@ -38,7 +39,7 @@ final class IoPageTable {
     private static final long SMALL = 16L << Linux.PAGE_SHIFT;
 
     private final Allocator allocator;
-    private final RwSemaphore domainsLock = new RwSemaphore();
+    private final PercpuRwSemaphore domainsLock = new PercpuRwSemaphore();
     private final RwSemaphore iovaLock = new RwSemaphore();
     private final IntervalTree<IopArea> areas = new IntervalTree<>();
     private IntervalTree<Object> allowed = new IntervalTree<>();

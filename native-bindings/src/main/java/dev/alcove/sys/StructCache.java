@@ -18,11 +18,14 @@ public final class StructCache {
     /** A power of two. */
     private static final int IDLE = 4;
 
-    /** Slots are this many references apart, so that threads that use their own do not share a cache line. */
-    private static final int STRIDE = 16;
+    /** Two cache lines, as processors fetch them in pairs: threads that use structs of their own share none. */
+    private static final int LINES = 128;
+
+    /** Slots are this many references apart, and the first one from what lies before, so that they share no line either. */
+    private static final int STRIDE = LINES / Integer.BYTES;
 
     private final MemoryLayout layout;
-    private final AtomicReferenceArray<@Nullable MemorySegment> idle = new AtomicReferenceArray<>(IDLE * STRIDE);
+    private final AtomicReferenceArray<@Nullable MemorySegment> idle = new AtomicReferenceArray<>((IDLE + 1) * STRIDE);
 
     public StructCache(MemoryLayout layout) {
         this.layout = layout;
@@ -40,7 +43,8 @@ public final class StructCache {
                 }
             }
         }
-        return Arena.ofAuto().allocate(layout);
+        long padded = (layout.byteSize() + LINES - 1) & -LINES;
+        return Arena.ofAuto().allocate(padded, LINES).asSlice(0, layout);
     }
 
     /** Takes a struct back; the caller must not use it any more. */
@@ -60,6 +64,6 @@ public final class StructCache {
     }
 
     private static int slot(int number) {
-        return (number & IDLE - 1) * STRIDE;
+        return (number & IDLE - 1) * STRIDE + STRIDE;
     }
 }

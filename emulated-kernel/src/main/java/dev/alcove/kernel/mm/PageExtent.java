@@ -56,6 +56,11 @@ final class PageExtent {
         return home + (index - first);
     }
 
+    /** Whether a page in [from, to) has been handed out or was found touched. */
+    boolean anyPresent(long from, long to) {
+        return present.next((int) (from - first), (int) (to - first), true) < to - first;
+    }
+
     void clearPresent(long from, long to) {
         present.clear((int) (from - first), (int) (to - first));
         PageBits promised = reserved;

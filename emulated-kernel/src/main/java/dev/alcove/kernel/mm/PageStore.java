@@ -58,6 +58,9 @@ public final class PageStore {
     /** Pages that user mappings do not show now. Changed under the locks of all who map them, and ours. */
     private final ConcealedPages concealed = new ConcealedPages();
 
+    /** Whether pages may have been touched without the kernel's knowledge: user mappings showed them, or another process. */
+    private volatile boolean touchable;
+
     /** The file of the host's that the pages are in, or -1. Changed under the lock. */
     private volatile int hostFile = -1;
 
@@ -344,6 +347,7 @@ public final class PageStore {
                 }
             }
             hostFile = fd;
+            touchable = true;
             return 0;
         } finally {
             lock.unlock();
@@ -634,7 +638,8 @@ public final class PageStore {
 
     /** Marks what user accesses have touched without the kernel's knowledge. */
     private void harvest(PageExtent extent, long from, long to) {
-        if (extent.present.next((int) (from - extent.first), (int) (to - extent.first), false) == to - extent.first) {
+        if (!touchable
+                || extent.present.next((int) (from - extent.first), (int) (to - extent.first), false) == to - extent.first) {
             return;
         }
         long end = extent.home + (to - extent.first);
@@ -773,7 +778,9 @@ public final class PageStore {
                 while (at < stop) {
                     long held = memory.firstHeld(extent.frame(at), extent.frame(stop)) - extent.home + extent.first;
                     if (held > at) {
-                        memory.discard(extent.frame(at), held - at);
+                        if (touchable || extent.anyPresent(at, held)) {
+                            memory.discard(extent.frame(at), held - at);
+                        }
                         extent.clearPresent(at, held);
                     }
                     if (held < stop) {
@@ -830,6 +837,7 @@ public final class PageStore {
     int map(Vma vma) {
         lock.lock();
         try {
+            touchable = true;
             int error = show(vma, vma.offset(), vma.offset() + vma.pages());
             if (error == 0) {
                 mappings.add(vma);

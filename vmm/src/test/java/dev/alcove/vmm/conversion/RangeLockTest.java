@@ -17,7 +17,7 @@ import java.util.concurrent.atomic.AtomicIntegerArray;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.Timeout;
 import org.junit.jupiter.params.ParameterizedTest;
-import org.junit.jupiter.params.provider.ValueSource;
+import org.junit.jupiter.params.provider.CsvSource;
 
 import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertThrows;
@@ -72,8 +72,8 @@ class RangeLockTest {
         RangeLock.Held held = lock.lock(pages(0, 1));
         Thread all = waits(lock, queued[0], RangeLock.ALL, () -> order.add("all"));
         // Disjoint from what is held, but it must not overtake the one that wants everything.
-        Thread far = waits(lock, queued[1], pages(100, 1), () -> order.add("far"));
-        Thread wide = waits(lock, queued[2], pages(50, 100), () -> order.add("wide"));
+        Thread far = waits(lock, queued[1], pages(5000, 1), () -> order.add("far"));
+        Thread wide = waits(lock, queued[2], pages(50, 5000), () -> order.add("wide"));
         assertEquals(List.of(), order);
         held.close();
         all.join();
@@ -100,10 +100,10 @@ class RangeLockTest {
         assertEquals(List.of(true), seen);
     }
 
-    /** No page has two holders, and everybody gets through. */
+    /** No page has two holders, and everybody gets through; with pages that share a queue, and with such that do not. */
     @ParameterizedTest
-    @ValueSource(longs = {1, 2, 3})
-    void nobodyMeetsAnother(long seed) throws Exception {
+    @CsvSource({"1, 4096", "2, 4096", "3, 1048576", "4, 2097152", "5, 134217728"})
+    void nobodyMeetsAnother(long seed, long pageBytes) throws Exception {
         int pages = 16;
         int threads = 4;
         RangeLock lock = new RangeLock(Waiting.PARK);
@@ -116,7 +116,8 @@ class RangeLockTest {
                 for (int step = 0; step < 2000; step++) {
                     int from = random.nextInt(pages);
                     int count = 1 + random.nextInt(Math.min(4, pages - from));
-                    try (RangeLock.Held _ = lock.lock(step % 100 == 0 ? RangeLock.ALL : pages(from, count))) {
+                    try (RangeLock.Held _ = lock.lock(
+                            step % 100 == 0 ? RangeLock.ALL : GpaRange.of(from * pageBytes, count * pageBytes))) {
                         for (int page = from; page < from + count; page++) {
                             alone &= holders.incrementAndGet(page) == 1;
                         }

@@ -59,8 +59,29 @@ final class Iotlb {
         return stale;
     }
 
-    /** Drops a domain's translations of pages [first, first + count). */
-    synchronized void invalidate(int domain, long first, long count) {
+    /**
+     * Drops a domain's translations of pages [first, first + count). The caller holds the domain's lock for writing.
+     */
+    void invalidate(int domain, long first, long count) {
+        if (count > SETS || mayHave(domain, first, count)) {
+            drop(domain, first, count);
+        }
+    }
+
+    /**
+     * Looks without the monitor, as most of what is unmapped is in no IOTLB: nobody adds translations of the domain now, and
+     * those that there are were added by who had the domain's lock before. Others may take their places meanwhile.
+     */
+    private boolean mayHave(int domain, long first, long count) {
+        for (long page = first; page < first + count; page++) {
+            if (slot(domain, page) >= 0) {
+                return true;
+            }
+        }
+        return false;
+    }
+
+    private synchronized void drop(int domain, long first, long count) {
         if (count <= SETS) {
             for (long page = first; page < first + count; page++) {
                 int slot = slot(domain, page);

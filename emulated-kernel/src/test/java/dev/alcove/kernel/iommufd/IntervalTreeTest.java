@@ -10,6 +10,9 @@ import org.jspecify.annotations.Nullable;
 import org.junit.jupiter.api.Test;
 
 import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertSame;
+import static org.junit.jupiter.api.Assertions.assertThrows;
+import static org.junit.jupiter.api.Assertions.assertTrue;
 
 /** The interval tree against a list. */
 final class IntervalTreeTest {
@@ -40,6 +43,73 @@ final class IntervalTreeTest {
             assertEquals(holes(model, from, to), holes(tree, from, to), where);
             assertEquals(model.size(), tree.size(), where);
         }
+    }
+
+    /** Thousands, so that the tree has several levels; it grows and shrinks by turns. */
+    @Test
+    void manyAgreeWithASortedList() {
+        long seed = System.nanoTime();
+        Random random = new Random(seed);
+        for (int reach : new int[] {1, 40, 100_000}) {
+            IntervalTree<Integer> tree = new IntervalTree<>();
+            List<Span<Integer>> model = new ArrayList<>();
+            for (int step = 0; step < 30_000; step++) {
+                String where = "seed " + seed + " reach " + reach + " step " + step;
+                boolean growing = step / 6000 % 2 == 0;
+                if (!model.isEmpty() && random.nextInt(10) < (growing ? 2 : 8)) {
+                    tree.remove(model.remove(growing ? random.nextInt(model.size()) : near(random, model.size())));
+                } else {
+                    long first = random.nextInt(50_000) - 25_000L;
+                    long last = Math.max(first, first + random.nextInt(reach));
+                    if (first < 0 && last >= 0) {
+                        last = -1;
+                    }
+                    add(model, tree.insert(first, last, step));
+                }
+                if (step % 100 == 0) {
+                    assertEquals(model.stream().map(span -> span.value).toList(), tree.values(), where);
+                }
+                if (step % 10 == 0) {
+                    long from = random.nextInt(50_000) - 25_000L;
+                    long to = from < 0 ? -1 : from + random.nextInt(200);
+                    assertSame(firstOf(model, from, to), tree.first(from, to), where);
+                }
+                assertEquals(model.size(), tree.size(), where);
+            }
+            while (!model.isEmpty()) {
+                tree.remove(model.removeLast());
+            }
+            assertTrue(tree.isEmpty() && tree.first(0, -1) == null, "seed " + seed);
+            assertThrows(AssertionError.class, () -> tree.remove(new IntervalTree<Integer>().insert(0, 1, 2)));
+        }
+    }
+
+    /** Mostly one part of the list, so that nodes become empty. */
+    private static int near(Random random, int size) {
+        return random.nextInt(20) == 0 ? random.nextInt(size) : Math.min(size - 1, random.nextInt(50) + size / 3);
+    }
+
+    /** Behind those that start at the same number. */
+    private static void add(List<Span<Integer>> model, Span<Integer> span) {
+        int low = 0;
+        for (int high = model.size(); low < high; ) {
+            int middle = (low + high) >>> 1;
+            if (Long.compareUnsigned(model.get(middle).first, span.first) <= 0) {
+                low = middle + 1;
+            } else {
+                high = middle;
+            }
+        }
+        model.add(low, span);
+    }
+
+    private static @Nullable Span<Integer> firstOf(List<Span<Integer>> model, long from, long to) {
+        for (Span<Integer> span : model) {
+            if (Long.compareUnsigned(span.last, from) >= 0) {
+                return Long.compareUnsigned(span.first, to) <= 0 ? span : null;
+            }
+        }
+        return null;
     }
 
     private static String start(@Nullable Span<Integer> span) {

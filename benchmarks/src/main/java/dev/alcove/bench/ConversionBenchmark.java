@@ -27,6 +27,7 @@ import dev.alcove.vmm.conversion.ConversionRequest;
 import java.util.List;
 import java.util.concurrent.TimeUnit;
 import java.util.concurrent.atomic.AtomicInteger;
+import java.util.stream.LongStream;
 import org.openjdk.jmh.annotations.Benchmark;
 import org.openjdk.jmh.annotations.BenchmarkMode;
 import org.openjdk.jmh.annotations.Fork;
@@ -54,7 +55,7 @@ import org.openjdk.jmh.annotations.Warmup;
 @Measurement(iterations = 10, time = 1)
 @Fork(
         value = 1, // the collector is the alcove command's
-        jvmArgsAppend = {"-XX:+UseSerialGC", "-XX:+UseCondCardMark", "--enable-native-access=ALL-UNNAMED", "--sun-misc-unsafe-memory-access=allow"})
+        jvmArgsAppend = {"-XX:+UseSerialGC", "-XX:+UseCondCardMark", "-XX:InitialRAMPercentage=5", "-XX:NewRatio=1", "--enable-native-access=ALL-UNNAMED", "--sun-misc-unsafe-memory-access=allow"})
 @SuppressWarnings("NullAway.Init") // JMH calls start() before anything else
 public class ConversionBenchmark {
     private static final long MEMORY = 64 << 20;
@@ -67,6 +68,10 @@ public class ConversionBenchmark {
     /** Bytes of a conversion: one page, and 2 MiB. */
     @Param({"4096", "2097152"})
     public long bytes;
+
+    /** RAM blocks, as of the nodes of a NUMA machine; each vCPU's memory is in one. */
+    @Param({"1", "2"})
+    public int blocks = 1;
 
     private EmulatedKernel kernel;
     private EmulatedProcess process;
@@ -98,7 +103,11 @@ public class ConversionBenchmark {
         process = kernel.process();
         system = Kvm.open(process);
         vm = system.createVm(kvm.KVM_X86_SW_PROTECTED_VM());
-        memory = GuestMemory.create(vm, new RamLayout(List.of(GpaRange.of(0, MEMORY))), true);
+        long size = MEMORY / blocks;
+        RamLayout layout = new RamLayout(LongStream.range(0, blocks)
+                .mapToObj(block -> GpaRange.of(block * size, size))
+                .toList());
+        memory = GuestMemory.create(vm, layout, true);
         engine = new ConversionEngine(vm, memory);
         iommu = IommuFd.open(process);
         Ioas ioas = iommu.ioasAlloc();

@@ -16,7 +16,7 @@ import org.jspecify.annotations.Nullable;
  */
 public final class StructCache {
     /** A power of two. */
-    private static final int IDLE = 4;
+    private static final int IDLE = 8;
 
     /** Two cache lines, as processors fetch them in pairs: threads that use structs of their own share none. */
     private static final int LINES = 128;

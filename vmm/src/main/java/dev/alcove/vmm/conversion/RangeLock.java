@@ -66,7 +66,7 @@ final class RangeLock {
             start = range.start().value();
             end = range.end();
             first = start >>> SHARE_SHIFT;
-            last = Math.min(end - 1 >>> SHARE_SHIFT, first + QUEUES - 1);
+            last = Math.min((end - 1) >>> SHARE_SHIFT, first + QUEUES - 1);
         }
 
         private boolean overlaps(Held other) {

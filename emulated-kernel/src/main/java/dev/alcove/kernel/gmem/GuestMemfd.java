@@ -6,17 +6,16 @@ import dev.alcove.kernel.Proposal;
 import dev.alcove.kernel.file.Mapping;
 import dev.alcove.kernel.file.OpenFile;
 import dev.alcove.kernel.file.Stat;
-import dev.alcove.kernel.locking.Mutex;
+import dev.alcove.kernel.locking.PercpuRwSemaphore;
 import dev.alcove.kernel.mm.PageStore;
 import dev.alcove.kernel.mm.PhysicalMemory;
 import dev.alcove.kernel.task.Task;
 import dev.alcove.sys.Errno;
 import dev.alcove.sys.Linux;
-import java.util.ArrayList;
+import java.util.Arrays;
 import java.util.List;
-import java.util.Map;
 import java.util.Objects;
-import java.util.TreeMap;
+import java.util.concurrent.locks.Lock;
 import org.jspecify.annotations.Nullable;
 
 /**
@@ -25,9 +24,11 @@ import org.jspecify.annotations.Nullable;
  *
  * <p>The file pins its virtual machine; a slot bound to it does not pin the file.
  *
- * <p>Lock: one per file ({@code filemap_invalidate_lock}), guards the bindings and excludes punches, bindings and
- * release from each other. Order: the machine's slots lock, this lock, address spaces, page store, mmu lock. Faults of
- * vCPUs do not take it: they look at the invalidation sequence instead.
+ * <p>Lock: one per file ({@code filemap_invalidate_lock}), guards the bindings. Bindings, conversions and release hold it
+ * alone. Punches and allocations share it, where Linux has one punch at a time: nothing tells two punches at once from
+ * two in a row, because the page store does one after the other, and each has told the slots before and tells them
+ * after. Order: the machine's slots lock, this lock, address spaces, page store, mmu lock. Faults of vCPUs do not take
+ * it: they look at the invalidation sequence instead.
  */
 public final class GuestMemfd extends OpenFile {
     /** GUEST_MEMFD_FLAG_MMAP. */
@@ -49,10 +50,12 @@ public final class GuestMemfd extends OpenFile {
     private final long flags;
     private final long inode;
     private final PageStore store;
-    private final Mutex lock = new Mutex();
+    private final PercpuRwSemaphore semaphore = new PercpuRwSemaphore();
+    private final Lock lock = semaphore.writeLock();
+    private final Lock sharedLock = semaphore.readLock();
 
-    /** By first page; disjoint. */
-    private final TreeMap<Long, Binding> bindings = new TreeMap<>();
+    /** By first page; disjoint. Never changed in place; replaced with the lock held alone. */
+    private Binding[] bindings = {};
 
     /** Which pages are private; null without in-place conversion, where that is the machine's to say. */
     private final @Nullable MemoryAttributes attributes;
@@ -154,10 +157,9 @@ public final class GuestMemfd extends OpenFile {
     }
 
     private void change(MemoryAttributes present, long first, long end, boolean toPrivate) {
-        List<Binding> affected = overlapping(first, end - first);
-        affected.forEach(binding -> start(binding, first, end - first));
+        tell(first, end, true);
         present.set(first, end, toPrivate);
-        affected.forEach(binding -> end(binding, first, end - first));
+        tell(first, end, false);
     }
 
     /** Whether this file was made for that machine. */
@@ -219,11 +221,14 @@ public final class GuestMemfd extends OpenFile {
             if (released) {
                 return -Errno.EBADF;
             }
-            Map.Entry<Long, Binding> before = bindings.lowerEntry(first + count);
-            if (before != null && before.getValue().end() > first) {
+            int at = firstBehind(first);
+            if (at < bindings.length && bindings[at].first < first + count) {
                 return profile.guestMemfdConflictInvalid() ? -Errno.EINVAL : -Errno.EEXIST;
             }
-            bindings.put(first, new Binding(first, count, slot));
+            Binding[] more = Arrays.copyOf(bindings, bindings.length + 1);
+            System.arraycopy(bindings, at, more, at + 1, bindings.length - at);
+            more[at] = new Binding(first, count, slot);
+            bindings = more;
             return 0;
         } finally {
             lock.unlock();
@@ -234,7 +239,9 @@ public final class GuestMemfd extends OpenFile {
     public void unbind(GmemSlot slot) {
         lock.lock();
         try {
-            bindings.values().removeIf(binding -> binding.slot == slot);
+            bindings = Arrays.stream(bindings)
+                    .filter(binding -> binding.slot != slot)
+                    .toArray(Binding[]::new);
         } finally {
             lock.unlock();
         }
@@ -261,7 +268,7 @@ public final class GuestMemfd extends OpenFile {
         if (offset + length > size) {
             return -Errno.EINVAL;
         }
-        lock.lock();
+        sharedLock.lock();
         try {
             long end = (offset + length) >>> Linux.PAGE_SHIFT;
             for (long index = offset >>> Linux.PAGE_SHIFT; index < end; index++) {
@@ -275,48 +282,49 @@ public final class GuestMemfd extends OpenFile {
             }
             return 0;
         } finally {
-            lock.unlock();
+            sharedLock.unlock();
         }
     }
 
     private void punch(long first, long count) {
-        lock.lock();
+        sharedLock.lock();
         try {
-            List<Binding> affected = overlapping(first, count);
-            affected.forEach(binding -> start(binding, first, count));
+            tell(first, first + count, true);
             store.punch(first, count);
-            affected.forEach(binding -> end(binding, first, count));
+            tell(first, first + count, false);
         } finally {
-            lock.unlock();
+            sharedLock.unlock();
         }
     }
 
-    private List<Binding> overlapping(long first, long count) {
-        Map.Entry<Long, Binding> last = bindings.lowerEntry(first + count);
-        if (last == null || last.getValue().end() <= first) {
-            return List.of();
-        }
-        if (last.getKey() <= first) {
-            return List.of(last.getValue());
-        }
-        List<Binding> found = new ArrayList<>();
-        for (Binding binding : bindings.headMap(first + count, false).descendingMap().values()) {
-            if (binding.end() <= first) {
-                break;
+    /** Starts an invalidation of pages [first, end) in all slots that have some of them, or ends it; the lock is held. */
+    private void tell(long first, long end, boolean start) {
+        Binding[] all = bindings;
+        for (int i = firstBehind(first); i < all.length && all[i].first < end; i++) {
+            Binding binding = all[i];
+            long from = Math.max(first, binding.first);
+            long count = Math.min(end, binding.end()) - from;
+            if (start) {
+                binding.slot.invalidateStart(from - binding.first, count);
+            } else {
+                binding.slot.invalidateEnd(from - binding.first, count);
             }
-            found.add(binding);
         }
-        return found;
     }
 
-    private static void start(Binding binding, long first, long count) {
-        long from = Math.max(first, binding.first);
-        binding.slot.invalidateStart(from - binding.first, Math.min(first + count, binding.end()) - from);
-    }
-
-    private static void end(Binding binding, long first, long count) {
-        long from = Math.max(first, binding.first);
-        binding.slot.invalidateEnd(from - binding.first, Math.min(first + count, binding.end()) - from);
+    /** The first binding that ends behind a page, the number of bindings where there is none. */
+    private int firstBehind(long page) {
+        int low = 0;
+        int high = bindings.length;
+        while (low < high) {
+            int middle = (low + high) >>> 1;
+            if (bindings[middle].end() <= page) {
+                low = middle + 1;
+            } else {
+                high = middle;
+            }
+        }
+        return low;
     }
 
     /** mmap(2): shared only, and only with {@link #FLAG_MMAP}; the length is not compared with the file's. */
@@ -350,12 +358,12 @@ public final class GuestMemfd extends OpenFile {
         lock.lock();
         try {
             released = true;
-            for (Binding binding : bindings.values()) {
+            for (Binding binding : bindings) {
                 binding.slot.unbound();
                 binding.slot.invalidateStart(0, binding.count);
                 binding.slot.invalidateEnd(0, binding.count);
             }
-            bindings.clear();
+            bindings = new Binding[0];
             store.close();
         } finally {
             lock.unlock();

@@ -189,9 +189,7 @@ record MemoryRegion(int slot, int flags, long gpa, long size, long userspaceAddr
 
     /** The guest's path to the pages stays, but for writes that have to be seen from now on. */
     private static void changeFlags(Vm vm, Memslots slots, Memslot old, Memslot fresh, boolean protect) {
-        vm.stageTwo().succeed(old, fresh, protect);
-        slots.remove(old);
-        slots.add(fresh);
+        vm.stageTwo().succeed(slots, old, fresh, protect);
         vm.stageTwo().flush();
     }
 
@@ -212,7 +210,7 @@ record MemoryRegion(int slot, int flags, long gpa, long size, long userspaceAddr
             slots.add(fresh);
         }
         if (old != null) {
-            stageTwo.invalidateEnd();
+            stageTwo.invalidateEnd(old.baseGfn, old.endGfn());
         }
         stageTwo.flush(); // processors also remember where there was no slot
     }

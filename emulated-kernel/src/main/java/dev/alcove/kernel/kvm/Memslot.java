@@ -140,6 +140,17 @@ final class Memslot implements GmemSlot {
         return userspaceAddress + ((gfn - baseGfn) << 12);
     }
 
+    /** The first guest frame whose page ends behind a user address. */
+    long firstAt(long address) {
+        return baseGfn + (Math.max(0, address - userspaceAddress) >>> 12);
+    }
+
+    /** The end of the guest frames of the slot whose page starts before a user address. */
+    long endAt(long address) {
+        long bytes = Math.min(address - userspaceAddress, pages << 12);
+        return bytes <= 0 ? baseGfn : baseGfn + ((bytes + 4095) >>> 12);
+    }
+
     /** The page in the guest_memfd of a guest frame. */
     long gmemIndex(long gfn) {
         return gmemOffset + (gfn - baseGfn);
@@ -184,6 +195,29 @@ final class Memslot implements GmemSlot {
             all.setRelease(at, chunk);
         }
         chunk.setRelease((int) page & CHUNK - 1, entry);
+    }
+
+    /**
+     * Whether a guest frame of [first, end), as far as they are in the slot, has an entry.
+     *
+     * @param onlyShared whether entries that came from the guest_memfd do not count
+     */
+    boolean hasEntry(long first, long end, boolean onlyShared) {
+        AtomicReferenceArray<AtomicLongArray> all = table;
+        long page = Math.max(first, baseGfn) - baseGfn;
+        long last = all == null ? 0 : Math.min(end, endGfn()) - baseGfn;
+        while (all != null && page < last) {
+            AtomicLongArray chunk = all.getAcquire((int) (page >>> CHUNK_SHIFT));
+            long stop = Math.min(last, (page | CHUNK - 1) + 1);
+            for (; chunk != null && page < stop; page++) {
+                long entry = chunk.getAcquire((int) page & CHUNK - 1);
+                if (entry != 0 && !(onlyShared && (entry & FROM_GMEM) != 0)) {
+                    return true;
+                }
+            }
+            page = stop;
+        }
+        return false;
     }
 
     /**
@@ -237,9 +271,13 @@ final class Memslot implements GmemSlot {
     }
 
     /** Takes the table of the slot that this one replaces in its place; the mmu lock is held. */
-    void adopt(Memslot old) {
+    void share(Memslot old) {
         table = old.table;
-        old.table = null;
+    }
+
+    /** Gives up the table that another slot has taken; the mmu lock is held. */
+    void letGo() {
+        table = null;
     }
 
     /**
@@ -279,7 +317,7 @@ final class Memslot implements GmemSlot {
 
     @Override
     public void invalidateEnd(long first, long count) {
-        stageTwo.invalidateEnd();
+        stageTwo.invalidateEnd(baseGfn + first, baseGfn + first + count);
     }
 
     @Override

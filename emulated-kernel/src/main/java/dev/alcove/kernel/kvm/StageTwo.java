@@ -13,6 +13,7 @@ import java.util.List;
 import java.util.Map;
 import java.util.concurrent.ConcurrentHashMap;
 import java.util.concurrent.CopyOnWriteArrayList;
+import java.util.concurrent.atomic.AtomicInteger;
 import java.util.concurrent.atomic.AtomicLong;
 import java.util.concurrent.locks.Condition;
 import java.util.concurrent.locks.ReentrantLock;
@@ -29,6 +30,13 @@ import org.jspecify.annotations.Nullable;
  * change, and calls {@code invalidateEnd}. In between no entry is made for the range. A fault takes a snapshot of
  * {@link #sequence}, looks the frame up without any lock of this class, and enters it with the mmu lock held only if no
  * invalidation covers it or has ended since the snapshot. So the frame that it found needs no reference.
+ *
+ * <p>An invalidation takes the mmu lock only where there is an entry to remove, or a fault under way ({@link #faults}).
+ * A fault counts itself first and then looks for invalidations; an invalidation publishes itself first ({@link
+ * Invalidations}) and then looks for faults, all by volatile accesses. So a fault that does not see an invalidation is
+ * seen by it, if it is not through, and then the mmu lock puts its entry before the removal, or its check behind the
+ * publication. A fault that is not seen has made its entry before, which is found, or sees the range until it has been
+ * given up. Only who is seen at the end can have an older snapshot, or wait.
  *
  * <p><b>Processors.</b> A processor remembers host addresses. After entries were removed, {@code invalidateStart} asks
  * every vCPU for a flush and waits for each that is in guest mode ({@link GuestMode}). A vCPU answers between two
@@ -58,13 +66,16 @@ final class StageTwo {
      */
     private final Map<Long, Integer> deviceEntries = new ConcurrentHashMap<>();
 
-    /** Invalidations that have started and not ended, and the hull of their ranges. Guarded by the mmu lock. */
-    private int inProgress;
+    /** Invalidations that have started and not ended. */
+    private final Invalidations invalidations = new Invalidations();
 
-    private long rangeStart = Long.MAX_VALUE;
-    private long rangeEnd;
+    /** Number of faults under way, between their first look for invalidations and their last. */
+    private final AtomicInteger faults = new AtomicInteger();
 
-    /** Number of invalidations that have ended. Written with the mmu lock held. */
+    /** Number of those who have removed entries, or are about to, and have not flushed all processors yet. */
+    private final AtomicInteger flushing = new AtomicInteger();
+
+    /** Number of invalidations that have ended under the eyes of a fault. Written with the mmu lock held. */
     private final AtomicLong sequence = new AtomicLong();
 
     StageTwo(Vm vm, Mm mm, PhysicalMemory memory, Memslots slots) {
@@ -137,6 +148,15 @@ final class StageTwo {
 
     /** @param mayBePrivate whether the access is private where the page is; one through a device entry never is */
     private long fault(VcpuBus bus, long gfn, boolean write, boolean mayBePrivate) {
+        faults.getAndIncrement();
+        try {
+            return resolve(bus, gfn, write, mayBePrivate);
+        } finally {
+            faults.getAndDecrement();
+        }
+    }
+
+    private long resolve(VcpuBus bus, long gfn, boolean write, boolean mayBePrivate) {
         while (true) {
             long snapshot = awaitQuiet(gfn);
             boolean isPrivate = vm.isPrivate(gfn);
@@ -196,7 +216,7 @@ final class StageTwo {
     private long awaitQuiet(long gfn) {
         mmuLock.lock();
         try {
-            while (covered(gfn)) {
+            while (invalidations.cover(gfn)) {
                 idle.awaitUninterruptibly();
             }
             return sequence.get();
@@ -205,14 +225,10 @@ final class StageTwo {
         }
     }
 
-    private boolean covered(long gfn) {
-        return inProgress > 0 && gfn >= rangeStart && gfn < rangeEnd;
-    }
-
     private boolean enter(VcpuBus bus, Memslot slot, long gfn, long entry, long snapshot) {
         mmuLock.lock();
         try {
-            if (slot.dead || sequence.get() != snapshot || covered(gfn)) {
+            if (slot.dead || sequence.get() != snapshot || invalidations.cover(gfn)) {
                 return false;
             }
             slot.enter(gfn, entry);
@@ -239,47 +255,87 @@ final class StageTwo {
         return page == GuestBus.MMIO && slots.find(gfn) == null ? -Errno.ENOENT : 0;
     }
 
-    /** Takes frames [first, end) of one slot away. */
+    /** Takes frames [first, end) of one slot away, whose entries nobody hands on to another one meanwhile. */
     void invalidateStart(Memslot slot, long first, long end) {
-        boolean zapped;
-        mmuLock.lock();
-        try {
-            begin(first, end);
-            zapped = slot.zap(first, end, false);
-        } finally {
-            mmuLock.unlock();
-        }
-        if (zapped) {
-            flush();
+        invalidations.narrow(invalidations.start(first, end), first, end);
+        if (faults.get() != 0 || slot.hasEntry(first, end, false)) {
+            zap(List.of(slot), first, end);
+        } else {
+            awaitFlushes();
         }
     }
 
-    /** Takes frames [first, end) of all slots away. */
+    /** Takes frames [first, end) of all slots away; the machine's slots lock is held. */
     void invalidateStart(long first, long end) {
+        invalidations.narrow(invalidations.start(first, end), first, end);
+        List<Memslot> affected = slots.overlapping(first, end);
+        boolean look = faults.get() != 0;
+        for (int i = 0; !look && i < affected.size(); i++) {
+            look = affected.get(i).hasEntry(first, end, false);
+        }
+        if (look) {
+            zap(affected, first, end);
+        } else {
+            awaitFlushes();
+        }
+    }
+
+    private void zap(List<Memslot> affected, long first, long end) {
         boolean zapped = false;
         mmuLock.lock();
         try {
-            begin(first, end);
-            for (Memslot slot : slots.overlapping(first, end)) {
-                zapped |= slot.zap(first, end, false);
+            for (Memslot slot : affected) {
+                zapped |= zap(slot, first, end, false, zapped);
             }
         } finally {
             mmuLock.unlock();
         }
+        flushAfter(zapped);
+    }
+
+    /** Zaps entries; the mmu lock is held. The first caller of several that have to tells of the flush before. */
+    private boolean zap(Memslot slot, long first, long end, boolean onlyShared, boolean told) {
+        if (!slot.hasEntry(first, end, onlyShared)) {
+            return false;
+        }
+        if (!told) {
+            flushing.getAndIncrement();
+        }
+        return slot.zap(first, end, onlyShared);
+    }
+
+    private void flushAfter(boolean zapped) {
         if (zapped) {
+            try {
+                flush();
+            } finally {
+                flushing.getAndDecrement();
+            }
+        } else {
+            awaitFlushes();
+        }
+    }
+
+    /** Who finds no entry may have been overtaken by another who has removed it, and still waits for processors. */
+    private void awaitFlushes() {
+        if (flushing.get() != 0) {
             flush();
         }
     }
 
-    /** Ends an invalidation. */
-    void invalidateEnd() {
+    /**
+     * Ends an invalidation that the same thread has started.
+     *
+     * @param from and {@code to}: the range that it has been started with
+     */
+    void invalidateEnd(long from, long to) {
+        invalidations.end(from, to);
+        if (faults.get() == 0) {
+            return;
+        }
         mmuLock.lock();
         try {
             sequence.incrementAndGet();
-            if (--inProgress == 0) {
-                rangeStart = Long.MAX_VALUE;
-                rangeEnd = 0;
-            }
             idle.signalAll();
         } finally {
             mmuLock.unlock();
@@ -288,13 +344,14 @@ final class StageTwo {
 
     /** Takes the entries of all slots away. */
     void zapAll() {
+        flushing.getAndIncrement();
         mmuLock.lock();
         try {
             slots.all().forEach(slot -> slot.zap(slot.baseGfn, slot.endGfn(), false));
         } finally {
             mmuLock.unlock();
         }
-        flush();
+        flushAfter(true);
     }
 
     /** A slot is about to be replaced or deleted: {@link #invalidateStart}, for ever. */
@@ -313,14 +370,17 @@ final class StageTwo {
      *
      * @param protect whether the next write to each page has to be seen
      */
-    void succeed(Memslot old, Memslot fresh, boolean protect) {
+    void succeed(Memslots slots, Memslot old, Memslot fresh, boolean protect) {
         mmuLock.lock();
         try {
             old.dead = true;
-            fresh.adopt(old);
+            fresh.share(old);
             if (protect) {
                 fresh.protect(fresh.baseGfn, fresh.endGfn());
             }
+            // Who finds the old slot's table empty without a lock is to find that the slot is none any more.
+            slots.replace(old, fresh);
+            old.letGo();
         } finally {
             mmuLock.unlock();
         }
@@ -394,49 +454,59 @@ final class StageTwo {
     private final class UserMappings implements MmuNotifier {
         @Override
         public void invalidateStart(long start, long end) {
+            int place = invalidations.start(~start, end);
+            List<Memslot> all = slots.all();
+            narrow(place, all, start, end);
+            // Entries go over to a slot in another's place under the mmu lock, and by then that slot is to be seen.
+            if (faults.get() == 0 && !hasEntry(all, start, end) && slots.all() == all) {
+                awaitFlushes();
+                return;
+            }
             boolean zapped = false;
             mmuLock.lock();
             try {
-                // Frames are found out below; an empty hull first, so that invalidateEnd has its counterpart.
-                begin(Long.MAX_VALUE, 0);
-                for (Memslot slot : slots.all()) {
-                    long from = Math.max(start, slot.userspaceAddress);
-                    long to = Math.min(end, slot.userspaceAddress + (slot.pages << 12));
-                    if (Long.compareUnsigned(from, to) < 0) {
-                        long first = slot.baseGfn + ((from - slot.userspaceAddress) >>> 12);
-                        long last = slot.baseGfn + ((to - slot.userspaceAddress + 4095) >>> 12);
-                        rangeStart = Math.min(rangeStart, first);
-                        rangeEnd = Math.max(rangeEnd, last);
-                        zapped |= slot.zap(first, last, true);
-                    }
+                all = slots.all();
+                narrow(place, all, start, end);
+                for (Memslot slot : all) {
+                    zapped |= zap(slot, slot.firstAt(start), slot.endAt(end), true, zapped);
                 }
             } finally {
                 mmuLock.unlock();
             }
-            if (zapped) {
-                flush();
+            flushAfter(zapped);
+        }
+
+        /** Covers the frames from the first that is concerned to the last. */
+        private void narrow(int place, List<Memslot> all, long start, long end) {
+            long first = Long.MAX_VALUE;
+            long last = 0;
+            for (Memslot slot : all) {
+                if (slot.firstAt(start) < slot.endAt(end)) {
+                    first = Math.min(first, slot.firstAt(start));
+                    last = Math.max(last, slot.endAt(end));
+                }
             }
+            invalidations.narrow(place, first, last);
+        }
+
+        private boolean hasEntry(List<Memslot> all, long start, long end) {
+            for (Memslot slot : all) {
+                if (slot.hasEntry(slot.firstAt(start), slot.endAt(end), true)) {
+                    return true;
+                }
+            }
+            return false;
         }
 
         @Override
         public void invalidateEnd(long start, long end) {
-            StageTwo.this.invalidateEnd();
+            StageTwo.this.invalidateEnd(~start, end);
         }
     }
 
     /** What has to be told of changes of the user's mappings. */
     MmuNotifier userMappings() {
         return new UserMappings();
-    }
-
-    private void begin(long first, long end) {
-        if (inProgress++ == 0) {
-            rangeStart = first;
-            rangeEnd = end;
-        } else {
-            rangeStart = Math.min(rangeStart, first);
-            rangeEnd = Math.max(rangeEnd, end);
-        }
     }
 
     /** Makes every vCPU forget its translations; returns when none uses an old one. */

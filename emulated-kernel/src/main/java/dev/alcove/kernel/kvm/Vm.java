@@ -6,7 +6,7 @@ import dev.alcove.kernel.Proposal;
 import dev.alcove.kernel.gmem.GmemOwner;
 import dev.alcove.kernel.gmem.GuestMemfd;
 import dev.alcove.kernel.gmem.MemoryAttributes;
-import dev.alcove.kernel.locking.Mutex;
+import dev.alcove.kernel.locking.PercpuRwSemaphore;
 import dev.alcove.kernel.mm.Allocator;
 import dev.alcove.kernel.mm.Mm;
 import dev.alcove.kernel.mm.MmuNotifier;
@@ -15,6 +15,7 @@ import java.util.ArrayList;
 import java.util.List;
 import java.util.concurrent.CopyOnWriteArrayList;
 import java.util.concurrent.atomic.AtomicInteger;
+import java.util.concurrent.locks.Lock;
 import java.util.concurrent.locks.ReentrantLock;
 import org.jspecify.annotations.Nullable;
 
@@ -33,7 +34,9 @@ final class Vm implements GmemOwner {
     static final int SW_PROTECTED = 1;
 
     final ReentrantLock lock = new ReentrantLock();
-    final Mutex slotsLock = new Mutex();
+    private final PercpuRwSemaphore slotsSemaphore = new PercpuRwSemaphore();
+    final Lock slotsLock = slotsSemaphore.writeLock();
+    private final Lock sharedSlotsLock = slotsSemaphore.readLock();
     private final Kvm kvm;
     private final int type;
     private final Mm mm;
@@ -327,8 +330,22 @@ final class Vm implements GmemOwner {
         return sum;
     }
 
-    /** Sets the attribute of guest frames [first, end); the slots lock is held. False without memory. */
+    /**
+     * Sets the attribute of guest frames [first, end); false without memory. Linux holds the slots lock alone; here those
+     * who each change one word of the attributes share it. Their changes are atomic, so that it is as if they had come
+     * one after the other, and each has an invalidation of its own.
+     */
     boolean setAttribute(long first, long end, boolean isPrivate) {
+        Lock held = MemoryAttributes.withinWord(first, end) ? sharedSlotsLock : slotsLock;
+        held.lock();
+        try {
+            return changeAttribute(first, end, isPrivate);
+        } finally {
+            held.unlock();
+        }
+    }
+
+    private boolean changeAttribute(long first, long end, boolean isPrivate) {
         if (attributes.uniform(first, end, isPrivate)) {
             return true;
         }
@@ -337,7 +354,7 @@ final class Vm implements GmemOwner {
         }
         stageTwo.invalidateStart(first, end);
         attributes.set(first, end, isPrivate);
-        stageTwo.invalidateEnd();
+        stageTwo.invalidateEnd(first, end);
         return true;
     }
 }

@@ -192,12 +192,7 @@ final class VmFile extends OpenFile {
                 || ((address | size) & Linux.PAGE_SIZE - 1) != 0) {
             return -Errno.EINVAL;
         }
-        vm.slotsLock.lock();
-        try {
-            return vm.setAttribute(address >>> 12, (address + size) >>> 12, wanted != 0) ? 0 : -Errno.ENOMEM;
-        } finally {
-            vm.slotsLock.unlock();
-        }
+        return vm.setAttribute(address >>> 12, (address + size) >>> 12, wanted != 0) ? 0 : -Errno.ENOMEM;
     }
 
     private long setIdentityMap(Task task, long argument) {

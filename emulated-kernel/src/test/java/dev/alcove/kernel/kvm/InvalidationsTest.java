@@ -1,0 +1,71 @@
+// SPDX-License-Identifier: Apache-2.0
+package dev.alcove.kernel.kvm;
+
+import java.util.ArrayList;
+import java.util.List;
+import java.util.Random;
+import org.junit.jupiter.api.Test;
+
+import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertFalse;
+import static org.junit.jupiter.api.Assertions.assertTrue;
+
+final class InvalidationsTest {
+    private record Range(long first, long end) {}
+
+    private final Invalidations invalidations = new Invalidations();
+
+    @Test
+    void coversAllFramesUntilItIsNarrowed() {
+        int place = invalidations.start(5, 7);
+        assertTrue(invalidations.cover(100));
+        invalidations.narrow(place, 5, 7);
+        assertFalse(invalidations.cover(4));
+        assertTrue(invalidations.cover(5));
+        assertFalse(invalidations.cover(7));
+        invalidations.end(5, 7);
+        assertFalse(invalidations.cover(5));
+    }
+
+    /** Within each other and one behind the other, more than there are places for, and the same range twice. */
+    @Test
+    void agreesWithAList() {
+        for (long seed = 1; seed <= 50; seed++) {
+            Random random = new Random(seed);
+            List<Range> model = new ArrayList<>();
+            int most = seed % 2 == 0 ? 16 : 24;
+            for (int step = 0; step < 300; step++) {
+                if (model.size() < most && random.nextBoolean()) {
+                    long first = random.nextInt(40);
+                    Range range = new Range(first, first + 1 + random.nextInt(3));
+                    invalidations.narrow(
+                            invalidations.start(range.first, range.end), range.first, range.end);
+                    model.add(range);
+                } else if (!model.isEmpty()) {
+                    Range range = model.remove(random.nextInt(model.size()));
+                    invalidations.end(range.first, range.end);
+                }
+                for (int gfn = 0; gfn < 44; gfn++) {
+                    int frame = gfn;
+                    boolean covered = model.stream().anyMatch(range -> range.first <= frame && frame < range.end);
+                    String what = "seed " + seed + ", step " + step;
+                    if (most <= 16) {
+                        assertEquals(covered, invalidations.cover(gfn), what);
+                    } else {
+                        assertTrue(!covered || invalidations.cover(gfn), what);
+                    }
+                }
+            }
+            model.forEach(range -> invalidations.end(range.first, range.end));
+            assertFalse(invalidations.cover(1), "seed " + seed);
+        }
+    }
+
+    @Test
+    void anEndWithoutAStartIsNone() {
+        invalidations.end(1, 2);
+        assertFalse(invalidations.cover(1));
+        invalidations.narrow(invalidations.start(1, 2), 1, 2);
+        assertTrue(invalidations.cover(1));
+    }
+}

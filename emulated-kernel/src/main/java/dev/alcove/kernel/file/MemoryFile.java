@@ -9,6 +9,7 @@ import dev.alcove.sys.Errno;
 import dev.alcove.sys.Linux;
 import java.lang.foreign.MemorySegment;
 import java.util.ArrayList;
+import java.util.BitSet;
 import java.util.List;
 import java.util.NavigableSet;
 import java.util.Objects;
@@ -357,12 +358,18 @@ public class MemoryFile extends OpenFile {
         }
         long end = Math.min(pages(to), store.pages());
         int error = 0;
-        for (long page = from >> Linux.PAGE_SHIFT; error == 0 && page < end; page++) {
+        BitSet fresh = new BitSet();
+        long first = from >> Linux.PAGE_SHIFT;
+        for (long page = first; error == 0 && page < end; page++) {
             boolean interrupted = (task.signals().pending() & ~task.signals().blocked()) != 0;
-            error = interrupted ? -Errno.EINTR : store.reserve(page) < 0 ? -Errno.ENOSPC : 0;
+            int reserved = interrupted ? -Errno.EINTR : store.reserve(page);
+            error = reserved >= 0 ? 0 : interrupted ? -Errno.EINTR : -Errno.ENOSPC;
+            if (reserved > 0) {
+                fresh.set((int) (page - first));
+            }
         }
         List<Long> promised = new ArrayList<>();
-        long firstPast = Math.max(from >> Linux.PAGE_SHIFT, end);
+        long firstPast = Math.max(first, end);
         long most = Math.min(pages(to), firstPast + Math.max(0, MOST_PAST - past.size()));
         for (long page = firstPast; error == 0 && page < most; page++) {
             if (past.contains(page)) {
@@ -377,6 +384,7 @@ public class MemoryFile extends OpenFile {
         }
         if (error != 0) {
             promised.forEach(past::remove);
+            fresh.stream().forEach(page -> store.cancel(first + page));
             if (size != old) {
                 store.resize(pages(old));
                 size = old;

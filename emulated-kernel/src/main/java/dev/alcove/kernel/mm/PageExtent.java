@@ -78,6 +78,15 @@ final class PageExtent {
         bits.set((int) (index - first));
     }
 
+    /** Undoes {@link #reserve}. */
+    void cancel(long index) {
+        PageBits bits = reserved;
+        if (bits != null) {
+            int bit = (int) (index - first);
+            bits.clear(bit, bit + 1);
+        }
+    }
+
     /** Whether a page is present or promised. */
     boolean occupied(long index) {
         PageBits promised = reserved;

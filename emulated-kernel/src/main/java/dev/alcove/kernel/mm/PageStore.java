@@ -517,7 +517,8 @@ public final class PageStore {
     /**
      * Promises memory for a page (fallocate(2)) that stays a hole for whoever looks ({@link #frameIfPresent}).
      *
-     * @return 0; {@code -EFAULT} past the end; {@code -ENOMEM}
+     * @return 0 if there was a page or a promise; 1 if there is one now, which {@link #cancel} takes back;
+     *     {@code -EFAULT} past the end; {@code -ENOMEM}
      */
     public int reserve(long index) {
         return reserve(index, true);
@@ -535,17 +536,39 @@ public final class PageStore {
                 return -Errno.ENOMEM;
             }
             if (extent.departed(index)) {
-                return override(index, true) < 0 ? -Errno.ENOMEM : 0;
-            }
-            if (charged && !extent.occupied(index) && !mayBecomePresent(extent, index)) {
-                return -Errno.ENOMEM;
+                boolean fresh = override(index, false) < 0;
+                return override(index, true) < 0 ? -Errno.ENOMEM : fresh ? 1 : 0;
             }
             if (extent.occupied(index)) {
                 // What was promised before is made now: to fail later and take it back would break the first promise.
                 extent.present.set((int) (index - extent.first));
+                extent.reserve(index);
+                return 0;
             }
+            if (charged && !mayBecomePresent(extent, index)) {
+                return -Errno.ENOMEM;
+            }
+            boolean touched = extent.present.get((int) (index - extent.first));
             extent.reserve(index);
-            return 0;
+            return touched ? 0 : 1;
+        } finally {
+            lock.unlock();
+        }
+    }
+
+    /** Takes a promise back that {@link #reserve} made just now; a page that somebody has touched since stays. */
+    public void cancel(long index) {
+        lock.lock();
+        try {
+            PageExtent extent = extent(index);
+            if (extent == null) {
+                return;
+            }
+            if (extent.departed(index)) {
+                freeOverride(index);
+            } else {
+                extent.cancel(index);
+            }
         } finally {
             lock.unlock();
         }

@@ -58,7 +58,7 @@ final class AttachGroup {
             return -Errno.EINVAL;
         }
         IoPageTable table = next.paging().ioas.table;
-        int error = pasid == NO_PASID ? table.reserveRegions(device.device) : 0;
+        int error = pasid == NO_PASID ? table.ranges().reserveRegions(device.device) : 0;
         if (error != 0) {
             return error;
         }
@@ -66,7 +66,7 @@ final class AttachGroup {
             error = change(pasid, next, null);
             if (error != 0) {
                 if (pasid == NO_PASID) {
-                    table.unreserve(device.device);
+                    table.ranges().unreserve(device.device);
                 }
                 return error;
             }
@@ -142,7 +142,7 @@ final class AttachGroup {
     }
 
     private static void unreserveAll(Attachment attachment, HwPageTable hwpt) {
-        attachment.devices.forEach(each -> hwpt.paging().ioas.table.unreserve(each.device));
+        attachment.devices.forEach(each -> hwpt.paging().ioas.table.ranges().unreserve(each.device));
     }
 
     /** Drops the group's uses of the page table it left; its last device takes an automatic one with it. */
@@ -154,7 +154,7 @@ final class AttachGroup {
 
     private static int reserveAll(Attachment attachment, HwPageTable next) {
         for (BoundDevice each : attachment.devices) {
-            int error = next.paging().ioas.table.reserveRegions(each.device);
+            int error = next.paging().ioas.table.ranges().reserveRegions(each.device);
             if (error != 0) {
                 unreserveAll(attachment, next);
                 return error;
@@ -186,7 +186,7 @@ final class AttachGroup {
                 attachments.remove(pasid);
             }
             if (pasid == NO_PASID) {
-                old.paging().ioas.table.unreserve(device.device);
+                old.paging().ioas.table.ranges().unreserve(device.device);
             }
         }
         release(old, 1);

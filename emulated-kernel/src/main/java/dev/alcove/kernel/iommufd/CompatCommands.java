@@ -178,7 +178,7 @@ final class CompatCommands {
         MemorySegment range = Command.zeroes(vfio_iova_range.sizeof());
         int[] error = new int[1];
         total[0] = head.byteSize();
-        ioas.table.usableRanges((first, last) -> {
+        ioas.table.ranges().usableRanges((first, last) -> {
             vfio_iova_range.start(range, first);
             vfio_iova_range.end(range, last);
             if (room >= total[0] + range.byteSize()) {

@@ -2,9 +2,7 @@
 package dev.alcove.kernel.iommufd;
 
 import dev.alcove.kernel.iommu.DirtySink;
-import dev.alcove.kernel.iommu.IommuDevice;
 import dev.alcove.kernel.iommu.IommuDomain;
-import dev.alcove.kernel.iommu.ReservedRegion;
 import dev.alcove.kernel.iommufd.IntervalTree.Span;
 import dev.alcove.kernel.locking.PercpuRwSemaphore;
 import dev.alcove.kernel.locking.RwSemaphore;
@@ -42,8 +40,7 @@ final class IoPageTable {
     private final PercpuRwSemaphore domainsLock = new PercpuRwSemaphore();
     private final RwSemaphore iovaLock = new RwSemaphore();
     private final IntervalTree<IopArea> areas = new IntervalTree<>();
-    private IntervalTree<Object> allowed = new IntervalTree<>();
-    private final IntervalTree<Object> reserved = new IntervalTree<>();
+    private final IovaRanges ranges;
     private final List<IommuDomain> domains = new ArrayList<>();
     private final IopAccesses accesses = new IopAccesses(areas, iovaLock.readLock());
     private long alignment = 1;
@@ -51,6 +48,12 @@ final class IoPageTable {
 
     IoPageTable(Allocator allocator) {
         this.allocator = allocator;
+        ranges = new IovaRanges(allocator, iovaLock, areas);
+    }
+
+    /** Which IOVAs areas may have. */
+    IovaRanges ranges() {
+        return ranges;
     }
 
     /**
@@ -85,14 +88,7 @@ final class IoPageTable {
             }
             Slice head = slices.getFirst();
             int error = choose
-                    ? IovaAllocator.allocate(
-                            allowed,
-                            reserved,
-                            areas,
-                            addressOf(head),
-                            length,
-                            alignment,
-                            iova)
+                    ? ranges.allocate(addressOf(head), length, alignment, iova)
                     : checkIova(iova[0], length);
             if (error != 0) {
                 return error;
@@ -124,7 +120,7 @@ final class IoPageTable {
         if (Long.compareUnsigned(last, iova) < 0) {
             return -Errno.EOVERFLOW;
         }
-        if (reserved.overlaps(iova, last)) {
+        if (ranges.reserved(iova, last)) {
             return -Errno.EINVAL;
         }
         return areas.overlaps(iova, last) ? -Errno.EEXIST : 0;
@@ -474,15 +470,12 @@ final class IoPageTable {
             if (needed != alignment && !fits(needed)) {
                 return -Errno.EADDRINUSE;
             }
-            int error = domain.format().first() == 0 ? 0 : reserve(0, domain.format().first() - 1, domain);
-            if (error == 0 && domain.format().last() != -1) {
-                error = reserve(domain.format().last() + 1, -1, domain);
-            }
+            int error = ranges.reserveOutside(domain.format().first(), domain.format().last(), domain);
             if (error == 0) {
                 error = allocator.charge("iommufd domain") ? fillDomain(domain) : -Errno.ENOMEM;
             }
             if (error != 0) {
-                reserved.removeOwner(domain);
+                ranges.removeOwner(domain);
                 return error;
             }
             alignment = needed;
@@ -516,7 +509,7 @@ final class IoPageTable {
                 return;
             }
             areas.values().forEach(area -> emptyDomain(area, domain));
-            reserved.removeOwner(domain);
+            ranges.removeOwner(domain);
             updateAlignment();
         } finally {
             unlockAll();
@@ -655,86 +648,6 @@ final class IoPageTable {
             return sizes;
         } finally {
             domainsLock.readLock().unlock();
-        }
-    }
-
-    /**
-     * Keeps a device's reserved regions free of areas; {@code -EADDRINUSE -ENOMEM}, and {@code -EINVAL} by fail_iommufd,
-     * with nothing reserved.
-     */
-    int reserveRegions(IommuDevice device) {
-        if (!allocator.chargeIommufd("reserved regions of a device")) {
-            return -Errno.EINVAL;
-        }
-        iovaLock.writeLock().lock();
-        try {
-            for (ReservedRegion region : device.reservedRegions()) {
-                if (region.type() == ReservedRegion.Type.DIRECT_RELAXABLE) {
-                    continue;
-                }
-                int error = reserve(region.first(), region.last(), device);
-                if (error != 0) {
-                    reserved.removeOwner(device);
-                    return error;
-                }
-            }
-            return 0;
-        } finally {
-            iovaLock.writeLock().unlock();
-        }
-    }
-
-    /** Undoes all reservations of a device. */
-    void unreserve(IommuDevice device) {
-        withIovaLock(() -> reserved.removeOwner(device));
-    }
-
-    /** Keeps a range free of areas for good: 0, {@code -EADDRINUSE} or {@code -ENOMEM}. */
-    int reserve(long first, long last) {
-        iovaLock.writeLock().lock();
-        try {
-            return reserve(first, last, this);
-        } finally {
-            iovaLock.writeLock().unlock();
-        }
-    }
-
-    private int reserve(long first, long last, Object owner) {
-        if (areas.overlaps(first, last) || allowed.overlaps(first, last)) {
-            return -Errno.EADDRINUSE;
-        }
-        if (!allocator.charge("iommufd reserved range")) {
-            return -Errno.ENOMEM;
-        }
-        reserved.insert(first, last, owner);
-        return 0;
-    }
-
-    /** Replaces the allowed ranges; {@code -EADDRINUSE} when one is reserved, with the old ones kept. */
-    int allow(IntervalTree<Object> ranges) {
-        iovaLock.writeLock().lock();
-        try {
-            Span<Object> span = ranges.first(0, -1);
-            while (span != null) {
-                if (reserved.overlaps(span.first, span.last)) {
-                    return -Errno.EADDRINUSE;
-                }
-                span = span.last == -1 ? null : ranges.first(span.last + 1, -1);
-            }
-            allowed = ranges;
-            return 0;
-        } finally {
-            iovaLock.writeLock().unlock();
-        }
-    }
-
-    /** The holes between reserved ranges. */
-    void usableRanges(IntervalTree.Hole consumer) {
-        iovaLock.readLock().lock();
-        try {
-            reserved.holes(0, -1, consumer);
-        } finally {
-            iovaLock.readLock().unlock();
         }
     }
 

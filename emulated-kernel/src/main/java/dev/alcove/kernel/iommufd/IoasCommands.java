@@ -77,7 +77,7 @@ final class IoasCommands {
                 }
                 ranges.insert(first, last, ioas);
             }
-            return ioas.table.allow(ranges);
+            return ioas.table.ranges().allow(ranges);
         });
     }
 
@@ -88,7 +88,7 @@ final class IoasCommands {
         }
         return onIoas(context, iommu_ioas_iova_ranges.ioas_id(struct), ioas -> {
             List<MemorySegment> ranges = new ArrayList<>();
-            ioas.table.usableRanges((first, last) -> {
+            ioas.table.ranges().usableRanges((first, last) -> {
                 MemorySegment range = Command.zeroes(RANGE_SIZE);
                 iommu_iova_range.start(range, first);
                 iommu_iova_range.last(range, last);

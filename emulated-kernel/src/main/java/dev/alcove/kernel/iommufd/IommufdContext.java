@@ -284,7 +284,7 @@ public final class IommufdContext extends OpenFile {
      * @return 0; {@code -ENOENT} no such address space; {@code -EADDRINUSE}, {@code -ENOMEM}
      */
     public long reserveRange(int ioasId, long first, long last) {
-        return IoasCommands.onIoas(this, ioasId, ioas -> ioas.table.reserve(first, last));
+        return IoasCommands.onIoas(this, ioasId, ioas -> ioas.table.ranges().reserve(first, last));
     }
 
     /** What an object gives the IOMMU if it is a HWPT, be it of one stage or nested; null otherwise. */

@@ -24,7 +24,6 @@ import dev.alcove.vfio.PageStrategy;
 import dev.alcove.vfio.VfioDmaMapper;
 import dev.alcove.vmm.conversion.ConversionEngine;
 import dev.alcove.vmm.conversion.ConversionRequest;
-import java.util.List;
 import java.util.concurrent.TimeUnit;
 import java.util.concurrent.atomic.AtomicInteger;
 import java.util.stream.LongStream;

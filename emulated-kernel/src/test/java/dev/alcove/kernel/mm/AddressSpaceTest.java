@@ -91,6 +91,44 @@ final class AddressSpaceTest {
         }
     }
 
+    /** A page that is pinned while another thread unmaps it is the page that was there, or it is not pinned. */
+    @Test
+    @Timeout(60)
+    void aPinBesideAnUnmapIsOfThePageThatWasThere() throws InterruptedException {
+        long address = anonymous(32, RW);
+        long elsewhere = address + 16 * PAGE;
+        mm.unmap(address, 32 * PAGE);
+        AtomicBoolean over = new AtomicBoolean();
+        Thread mapper = Thread.ofPlatform().start(() -> {
+            for (int i = 0; i < 5_000; i++) {
+                show(address, 1);
+                // The frame goes to the next who asks, unless somebody holds it.
+                show(elsewhere, 2);
+            }
+            over.set(true);
+        });
+        long[] frames = new long[1];
+        long pinned = 0;
+        while (!over.get()) {
+            if (mm.pin(address, 1, true, frames, 0) == 1) {
+                long found = memory.segment(frames[0], 1).get(ValueLayout.JAVA_LONG, 0);
+                memory.unpin(frames[0]);
+                assertTrue(found == 0 || found == 1, "pinned a page with " + found);
+                pinned++;
+            }
+        }
+        mapper.join();
+        assertTrue(pinned > 0, "nothing was ever pinned");
+    }
+
+    /** Maps a page, writes a number to it, and unmaps it. */
+    private void show(long address, long number) {
+        assertEquals(address, mm.mapAnonymous(address, PAGE, RW, Linux.MAP_PRIVATE | Linux.MAP_FIXED));
+        long frame = mm.faultIn(address, true);
+        memory.segment(frame, 1).set(ValueLayout.JAVA_LONG, 0, number);
+        assertEquals(0, mm.unmap(address, PAGE));
+    }
+
     @Test
     void faultsHonourRightsAndHoles() {
         long writable = anonymous(2, RW);

@@ -4,6 +4,7 @@ package dev.alcove.sys;
 import java.lang.foreign.Arena;
 import java.lang.foreign.MemoryLayout;
 import java.lang.foreign.MemorySegment;
+import java.lang.invoke.VarHandle;
 import java.util.concurrent.atomic.AtomicReferenceArray;
 import org.jspecify.annotations.Nullable;
 
@@ -44,7 +45,11 @@ public final class StructCache {
             }
         }
         long padded = (layout.byteSize() + LINES - 1) & -LINES;
-        return Arena.ofAuto().allocate(padded, LINES).asSlice(0, layout);
+        MemorySegment fresh = Arena.ofAuto().allocate(padded, LINES).asSlice(0, layout);
+        // Code of JDK 25's C2 has been seen to pass a struct on whose size was still zero, each time a fresh one: what the
+        // caller writes is not to be mixed with the zeroing. With this it was not seen again; the cause is not proven.
+        VarHandle.fullFence();
+        return fresh;
     }
 
     /** Takes a struct back; the caller must not use it any more. */

@@ -47,7 +47,7 @@ public final class StructCache {
         long padded = (layout.byteSize() + LINES - 1) & -LINES;
         MemorySegment fresh = Arena.ofAuto().allocate(padded, LINES).asSlice(0, layout);
         // Code of JDK 25's C2 has been seen to pass a struct on whose size was still zero, each time a fresh one: what the
-        // caller writes is not to be mixed with the zeroing. With this it was not seen again; the cause is not proven.
+        // caller writes is not to be mixed with the zeroing. Five runs with this did not show it; the cause is not proven.
         VarHandle.fullFence();
         return fresh;
     }

@@ -54,7 +54,7 @@ import org.openjdk.jmh.annotations.Warmup;
 @Measurement(iterations = 10, time = 1)
 @Fork(
         value = 1, // the collector is the alcove command's
-        jvmArgsAppend = {"-XX:+UseSerialGC", "-XX:+UseCondCardMark", "-XX:InitialRAMPercentage=5", "-XX:NewRatio=1", "--enable-native-access=ALL-UNNAMED", "--sun-misc-unsafe-memory-access=allow"})
+        jvmArgsAppend = {"-XX:+UseSerialGC", "-XX:+UseCondCardMark", "-XX:InitialRAMPercentage=5", "-XX:NewRatio=1"})
 @SuppressWarnings("NullAway.Init") // JMH calls start() before anything else
 public class ConversionBenchmark {
     private static final long MEMORY = 64 << 20;

@@ -4,7 +4,6 @@ package dev.alcove.sys;
 import java.lang.foreign.Arena;
 import java.lang.foreign.MemoryLayout;
 import java.lang.foreign.MemorySegment;
-import java.lang.invoke.VarHandle;
 import java.util.concurrent.atomic.AtomicReferenceArray;
 import org.jspecify.annotations.Nullable;
 
@@ -45,11 +44,7 @@ public final class StructCache {
             }
         }
         long padded = (layout.byteSize() + LINES - 1) & -LINES;
-        MemorySegment fresh = Arena.ofAuto().allocate(padded, LINES).asSlice(0, layout);
-        // Code of JDK 25's C2 has been seen to pass a struct on whose size was still zero, each time a fresh one: what the
-        // caller writes is not to be mixed with the zeroing. Five runs with this did not show it; the cause is not proven.
-        VarHandle.fullFence();
-        return fresh;
+        return Arena.ofAuto().allocate(padded, LINES).asSlice(0, layout);
     }
 
     /** Takes a struct back; the caller must not use it any more. */

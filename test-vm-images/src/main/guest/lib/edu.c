@@ -78,7 +78,10 @@ static void transfer(uint64_t from, uint64_t to, unsigned offset, unsigned bytes
     edu_write(DMA_DESTINATION, (uint32_t)to);
     edu_write(DMA_COUNT, bytes);
     edu_write(DMA_COMMAND, command | DMA_START);
-    for (int i = 0; edu_read(DMA_COMMAND) & DMA_START; i++) {
+    uint32_t state;
+    for (int i = 0; (state = edu_read(DMA_COMMAND)) & DMA_START; i++) {
+        if (state == PCI_GONE)
+            fail("edu: the device is gone in the middle of a transfer");
         if (i == POLLS)
             fail("edu: a transfer does not end");
         cpu_pause();

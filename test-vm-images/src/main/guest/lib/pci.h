@@ -10,6 +10,8 @@
 #define PCI_COMMAND_MASTER 4u
 #define PCI_BAR0 0x10
 #define PCI_CAP_MSI 0x05
+/* What a read of a device finds that was taken out. */
+#define PCI_GONE 0xffffffffu
 
 struct pci_function {
     uint8_t device, function;

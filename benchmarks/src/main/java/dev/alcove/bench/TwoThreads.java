@@ -47,6 +47,8 @@ public final class TwoThreads {
     }
 
     /**
+     * Measures, and prints a line for near and one for far processors.
+     *
      * @param args the work, and for how many seconds it is measured (60)
      * @throws InterruptedException never in practice
      */

@@ -22,8 +22,8 @@ final class ChangeGate {
     /** A power of two, above the number of vCPUs that change something at the same time. */
     private static final int BUCKETS = 64;
 
-    private static final AtomicReferenceFieldUpdater<Place, Thread> OWNER =
-            AtomicReferenceFieldUpdater.newUpdater(Place.class, Thread.class, "owner");
+    private static final AtomicReferenceFieldUpdater<Mark, Thread> OWNER =
+            AtomicReferenceFieldUpdater.newUpdater(Mark.class, Thread.class, "owner");
     private static final AtomicReferenceFieldUpdater<ChangeGate, Alone> ALONE =
             AtomicReferenceFieldUpdater.newUpdater(ChangeGate.class, Alone.class, "alone");
 
@@ -48,9 +48,20 @@ final class ChangeGate {
         final Queue<Thread> waiters = new ConcurrentLinkedQueue<>();
     }
 
-    /** Keeps places of different threads on different cache lines, which a processor fetches in pairs. */
+    /** Where one thread at a time marks that it is inside. */
+    private abstract static class Mark extends LinesBefore {
+        volatile @Nullable Thread owner = Thread.currentThread();
+        /** The owner's: how often it has passed. */
+        int depth = 1;
+        /** The owner's: what it is alone by. */
+        @Nullable Alone alone;
+        /** Written by the owner before it leaves: how many have left. */
+        int left;
+    }
+
+    /** A mark on cache lines of its own, in the list of its bucket. */
     @SuppressWarnings("unused")
-    private abstract static class Padding {
+    private static final class Place extends Mark implements RamDiscardManager.Change {
         private long p0;
         private long p1;
         private long p2;
@@ -65,19 +76,10 @@ final class ChangeGate {
         private long p11;
         private long p12;
         private long p13;
-    }
 
-    /** Where one thread at a time marks that it is inside. */
-    private static final class Place extends Padding implements RamDiscardManager.Change {
+
         final ChangeGate gate;
         final @Nullable Place next;
-        volatile @Nullable Thread owner = Thread.currentThread();
-        /** The owner's: how often it has passed. */
-        int depth = 1;
-        /** The owner's: what it is alone by. */
-        @Nullable Alone alone;
-        /** Written by the owner before it leaves: how many have left. */
-        int left;
 
         Place(ChangeGate gate, @Nullable Place next) {
             this.gate = gate;

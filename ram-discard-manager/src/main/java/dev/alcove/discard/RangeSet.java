@@ -13,17 +13,31 @@ import org.jspecify.annotations.Nullable;
  * <p>Thread safe without a lock, and nobody ever waits: each call sees the set as it was at one moment, and each change
  * happens at one moment. A change that meets another one is worked out again.
  */
-public final class RangeSet {
+@SuppressWarnings("unused") // the padding
+public final class RangeSet extends RangeSetRoot {
     /** How many runs the text shows. */
     private static final int SHOWN = 32;
 
     private static final long[] NOTHING = {};
 
-    private static final AtomicReferenceFieldUpdater<RangeSet, RunTree> ROOT =
-            AtomicReferenceFieldUpdater.newUpdater(RangeSet.class, RunTree.class, "root");
+    private static final AtomicReferenceFieldUpdater<RangeSetRoot, RunTree> ROOT =
+            AtomicReferenceFieldUpdater.newUpdater(RangeSetRoot.class, RunTree.class, "root");
 
-    /** Immutable; replaced as a whole by each change, with compare and set. */
-    private volatile RunTree root;
+    /* Keep what is behind this object from the root. */
+    private long p0;
+    private long p1;
+    private long p2;
+    private long p3;
+    private long p4;
+    private long p5;
+    private long p6;
+    private long p7;
+    private long p8;
+    private long p9;
+    private long p10;
+    private long p11;
+    private long p12;
+    private long p13;
 
     /** An empty set. */
     public RangeSet() {
@@ -31,7 +45,7 @@ public final class RangeSet {
     }
 
     private RangeSet(RunTree root) {
-        this.root = root;
+        super(root);
     }
 
     /** Adds a range; parts that are in the set stay in it. */

@@ -3,13 +3,18 @@ package dev.alcove.kernel.mm;
 
 import dev.alcove.sys.Errno;
 import java.util.concurrent.atomic.AtomicLong;
+import java.util.concurrent.atomic.LongAdder;
 
 /**
  * A count of pages against RLIMIT_MEMLOCK: {@code user->locked_vm}, {@code mm->locked_vm} (VmLck) or
- * {@code mm->pinned_vm} (VmPin). Atomic, no lock.
+ * {@code mm->pinned_vm} (VmPin). No lock.
+ *
+ * <p>Who has no limit adds to a count that its threads do not share, so that they do not wait for each other. Who has one
+ * sees what all have charged when it asks, and what others with a limit charge at the same time.
  */
 public final class LockedMemory {
-    private final AtomicLong pages = new AtomicLong();
+    private final LongAdder unlimited = new LongAdder();
+    private final AtomicLong limited = new AtomicLong();
 
     /**
      * Adds pages.
@@ -18,12 +23,16 @@ public final class LockedMemory {
      * @return 0 or {@code -ENOMEM}, with nothing charged
      */
     public int charge(long count, long limitPages) {
+        if (limitPages < 0) {
+            unlimited.add(count);
+            return 0;
+        }
         while (true) {
-            long now = pages.get();
-            if (limitPages >= 0 && count > limitPages - now) {
+            long now = limited.get();
+            if (count > limitPages - now - unlimited.sum()) {
                 return -Errno.ENOMEM;
             }
-            if (pages.compareAndSet(now, now + count)) {
+            if (limited.compareAndSet(now, now + count)) {
                 return 0;
             }
         }
@@ -31,11 +40,11 @@ public final class LockedMemory {
 
     /** Undoes {@link #charge}. */
     public void uncharge(long count) {
-        pages.addAndGet(-count);
+        unlimited.add(-count);
     }
 
     /** Pages charged now. */
     public long pages() {
-        return pages.get();
+        return limited.get() + unlimited.sum();
     }
 }

@@ -77,7 +77,6 @@ final class ChangeGate {
         private long p12;
         private long p13;
 
-
         final ChangeGate gate;
         final @Nullable Place next;
 

@@ -13,7 +13,9 @@ import java.util.concurrent.atomic.LongAdder;
  * sees what all have charged when it asks, and what others with a limit charge at the same time.
  */
 public final class LockedMemory {
-    private final LongAdder unlimited = new LongAdder();
+    /** What was charged without a limit, less all that was given back: negative by itself. */
+    private final LongAdder unchecked = new LongAdder();
+    /** What was ever charged against a limit. */
     private final AtomicLong limited = new AtomicLong();
 
     /**
@@ -24,12 +26,12 @@ public final class LockedMemory {
      */
     public int charge(long count, long limitPages) {
         if (limitPages < 0) {
-            unlimited.add(count);
+            unchecked.add(count);
             return 0;
         }
         while (true) {
             long now = limited.get();
-            if (count > limitPages - now - unlimited.sum()) {
+            if (count > limitPages - now - unchecked.sum()) {
                 return -Errno.ENOMEM;
             }
             if (limited.compareAndSet(now, now + count)) {
@@ -40,11 +42,11 @@ public final class LockedMemory {
 
     /** Undoes {@link #charge}. */
     public void uncharge(long count) {
-        unlimited.add(-count);
+        unchecked.add(-count);
     }
 
     /** Pages charged now. */
     public long pages() {
-        return limited.get() + unlimited.sum();
+        return limited.get() + unchecked.sum();
     }
 }

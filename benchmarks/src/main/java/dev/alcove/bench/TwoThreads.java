@@ -13,8 +13,8 @@ import java.util.concurrent.locks.LockSupport;
  * <p>One JVM runs one thread and two in turn, for a fifth of a second each, and measures before and after how long a cache line
  * takes between the processors ({@link LineTransfer}). Slices are told apart by that; one in which it changed does not count.
  *
- * <p>WORK is {@code convert} or {@code convert-two-blocks} (as {@link ConversionBenchmark}: one page to private and back, with
- * {@code cut}), {@code map} or {@code map-domain} (as {@link MappingBenchmark}: 4 KiB, an address space for each thread).
+ * <p>WORK is {@code convert}, {@code convert-two-blocks} or {@code convert-two-vms}, a VM for each thread, the most that there
+ * can be (as {@link ConversionBenchmark}: one page to private and back, with {@code cut}), {@code map} or {@code map-domain} (as {@link MappingBenchmark}: 4 KiB, an address space for each thread).
  */
 public final class TwoThreads {
     private static final int THREADS = 2;
@@ -57,24 +57,31 @@ public final class TwoThreads {
         int seconds = args.length > 1 ? Integer.parseInt(args[1]) : MEASURED_SECONDS;
         TwoThreads threads =
                 switch (name) {
-                    case "convert" -> new TwoThreads(conversions(1), 2);
-                    case "convert-two-blocks" -> new TwoThreads(conversions(THREADS), 2);
+                    case "convert" -> new TwoThreads(conversions(1, 1), 2);
+                    case "convert-two-blocks" -> new TwoThreads(conversions(1, THREADS), 2);
+                    case "convert-two-vms" -> new TwoThreads(conversions(THREADS, 1), 2);
                     case "map" -> new TwoThreads(mappings(false), 1);
                     case "map-domain" -> new TwoThreads(mappings(true), 1);
                     default -> throw new IllegalArgumentException(
-                            "TwoThreads: not a work: '" + name + "'; convert, convert-two-blocks, map, map-domain");
+                            "TwoThreads: not a work: '" + name
+                                    + "'; convert, convert-two-blocks, convert-two-vms, map, map-domain");
                 };
         threads.measure(name, seconds);
     }
 
-    private static List<Runnable> conversions(int blocks) {
-        ConversionBenchmark vm = new ConversionBenchmark();
-        vm.strategy = "cut";
-        vm.bytes = 4096;
-        vm.blocks = blocks;
-        vm.start();
+    private static List<Runnable> conversions(int vms, int blocks) {
+        List<ConversionBenchmark> machines = new ArrayList<>();
+        for (int i = 0; i < vms; i++) {
+            ConversionBenchmark vm = new ConversionBenchmark();
+            vm.strategy = "cut";
+            vm.bytes = 4096;
+            vm.blocks = blocks;
+            vm.start();
+            machines.add(vm);
+        }
         List<Runnable> work = new ArrayList<>();
         for (int i = 0; i < THREADS; i++) {
+            ConversionBenchmark vm = machines.get(i % vms);
             ConversionBenchmark.Vcpu vcpu = new ConversionBenchmark.Vcpu();
             vcpu.start(vm);
             work.add(() -> vm.convert(vcpu));

@@ -98,7 +98,7 @@ public final class DmaPort {
     }
 
     /**
-     * One page or less, under the domain's read lock: an unmap waits for it, see {@link IommuDomain}.
+     * One page or less, with a shared hold of it in the domain: an unmap waits for it, see {@link IommuDomain}.
      *
      * @return the address that was hit, with a bit where the kernel does not keep the frame for DMA; -1 when it was
      *     refused. Where there is no memory, nothing has been moved
@@ -109,7 +109,7 @@ public final class DmaPort {
             if (domain == null) {
                 return refuse(iova, write, Reason.NO_DOMAIN);
             }
-            long stamp = domain.beginDma();
+            int hold = domain.beginDma(iova);
             try {
                 if (device.group().domain() != domain) {
                     continue;
@@ -135,7 +135,7 @@ public final class DmaPort {
                 }
                 return iommu.memory().pins(address >>> Linux.PAGE_SHIFT) > 0 ? address : address | NOT_PINNED;
             } finally {
-                domain.endDma(stamp);
+                domain.endDma(hold);
             }
         }
     }

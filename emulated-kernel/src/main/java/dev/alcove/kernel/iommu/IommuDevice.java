@@ -79,13 +79,19 @@ public class IommuDevice {
         if (domain == null) {
             return List.of();
         }
-        long stamp = domain.beginDma();
+        return iotlb.pages(domain.id()).stream()
+                .map(page -> page << Linux.PAGE_SHIFT)
+                .filter(iova -> isStale(domain, iova))
+                .toList();
+    }
+
+    private boolean isStale(IommuDomain domain, long iova) {
+        int hold = domain.beginDma(iova);
         try {
-            return iotlb.stale(domain.id(), page -> domain.walk(page << Linux.PAGE_SHIFT)).stream()
-                    .map(page -> page << Linux.PAGE_SHIFT)
-                    .toList();
+            long cached = iotlb.lookup(domain.id(), iova >>> Linux.PAGE_SHIFT);
+            return cached != 0 && cached != domain.walk(iova);
         } finally {
-            domain.endDma(stamp);
+            domain.endDma(hold);
         }
     }
 

@@ -1,20 +1,20 @@
 // SPDX-License-Identifier: Apache-2.0
 package dev.alcove.kernel.iommu;
 
+import dev.alcove.kernel.locking.RegionLock;
 import dev.alcove.sys.Errno;
 import dev.alcove.sys.Linux;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.concurrent.CopyOnWriteArrayList;
-import java.util.concurrent.locks.StampedLock;
 import org.jspecify.annotations.Nullable;
 
 /**
  * A page table: IOVA to address, as large as its {@link PageFormat} says.
  *
- * <p>Lock: one read/write lock. A DMA holds it for reading from the translation of a page to the last byte it moves in
- * that page; map and unmap hold it for writing, unmap until the IOTLBs are clean. So when {@link #unmap} returns, no DMA
- * that began before it can touch the frames any more, and none that begins later can find them.
+ * <p>Lock: a {@link RegionLock} over IOVAs. A DMA shares the hold of a page from its translation to the last byte it moves
+ * in that page; map and unmap hold their range for themselves, unmap until the IOTLBs are clean. So when {@link #unmap}
+ * returns, no DMA that began before it can touch the frames any more, and none that begins later can find them.
  */
 public final class IommuDomain implements Domain {
     /** The device may read. */
@@ -23,17 +23,20 @@ public final class IommuDomain implements Domain {
     /** The device may write. */
     public static final int WRITE = 2;
 
+    /** Regions of the lock are of 16 MiB, as an address space's, or as large as a table of the lowest level. */
+    private static final int REGION_SHIFT = 24;
+
     private final Iommu iommu;
     private final int id;
     private final IommuDriver driver;
     private final PageFormat format;
     private final boolean tracksDirty;
-    private final StampedLock lock = new StampedLock();
+    private final RegionLock lock;
     private final PageTable table;
     private final CopyOnWriteArrayList<IommuDevice> devices = new CopyOnWriteArrayList<>();
 
-    /** Whether DMA is being tracked; under the lock. */
-    private boolean tracking;
+    /** Whether DMA is being tracked. */
+    private volatile boolean tracking;
 
     IommuDomain(Iommu iommu, int id, IommuDriver driver, PageFormat format, boolean tracksDirty) {
         this.iommu = iommu;
@@ -42,6 +45,7 @@ public final class IommuDomain implements Domain {
         this.format = format;
         this.tracksDirty = tracksDirty;
         this.table = new PageTable(iommu.allocator(), format);
+        this.lock = new RegionLock(Math.max(REGION_SHIFT, table.regionShift()));
     }
 
     @Override
@@ -78,11 +82,15 @@ public final class IommuDomain implements Domain {
         if ((rights & (READ | WRITE)) == 0 || !covers(iova, length)) {
             return -Errno.EINVAL;
         }
-        long stamp = lock.writeLock();
+        int result = map(lock.lock(iova, iova + length - 1), iova, address, length, rights, large);
+        return result == PageTable.NEEDS_ALL ? map(lock.lockAll(), iova, address, length, rights, large) : result;
+    }
+
+    private int map(int hold, long iova, long address, long length, int rights, boolean large) {
         try {
-            return table.map(iova, address, length, rights, large);
+            return table.map(iova, address, length, rights, large, RegionLock.isAll(hold));
         } finally {
-            lock.unlockWrite(stamp);
+            lock.unlock(hold);
         }
     }
 
@@ -98,7 +106,7 @@ public final class IommuDomain implements Domain {
         if (!covers(iova, length)) {
             return 0;
         }
-        long stamp = lock.writeLock();
+        int hold = lock.lock(iova, iova + length - 1);
         try {
             long unmapped = table.unmap(iova, length, removed);
             if (unmapped > 0 && iommu.invalidating()) {
@@ -110,7 +118,7 @@ public final class IommuDomain implements Domain {
             }
             return unmapped;
         } finally {
-            lock.unlockWrite(stamp);
+            lock.unlock(hold);
         }
     }
 
@@ -133,11 +141,11 @@ public final class IommuDomain implements Domain {
 
     /** Bytes of the page that maps an IOVA; 0 when nothing is mapped. */
     public long entrySize(long iova) {
-        long stamp = lock.readLock();
+        int hold = lock.lockShared(iova, iova);
         try {
             return table.pageSizeAt(iova);
         } finally {
-            lock.unlockRead(stamp);
+            lock.unlockShared(hold);
         }
     }
 
@@ -155,18 +163,18 @@ public final class IommuDomain implements Domain {
 
     /** Visits each page that is mapped, ascending, under the domain's lock. */
     public void forEachPage(PageSink sink) {
-        long stamp = lock.readLock();
+        int hold = lock.lockAllShared();
         try {
             table.forEach(sink::accept);
         } finally {
-            lock.unlockRead(stamp);
+            lock.unlockShared(hold);
         }
     }
 
     /** All that is mapped, ascending, neighbours with the same rights joined. */
     public List<IovaExtent> extents() {
         List<IovaExtent> extents = new ArrayList<>();
-        long stamp = lock.readLock();
+        int hold = lock.lockAllShared();
         try {
             table.forEach((iova, address, length, rights) -> {
                 IovaExtent last = extents.isEmpty() ? null : extents.getLast();
@@ -178,18 +186,18 @@ public final class IommuDomain implements Domain {
                 }
             });
         } finally {
-            lock.unlockRead(stamp);
+            lock.unlockShared(hold);
         }
         return extents;
     }
 
     /** Pages of 4 KiB that are mapped. */
     public long mappedPages() {
-        long stamp = lock.readLock();
+        int hold = lock.lockAllShared();
         try {
             return table.mappedBytes() >>> Linux.PAGE_SHIFT;
         } finally {
-            lock.unlockRead(stamp);
+            lock.unlockShared(hold);
         }
     }
 
@@ -200,31 +208,26 @@ public final class IommuDomain implements Domain {
 
     /** Whether DMA is being tracked. */
     public boolean tracking() {
-        long stamp = lock.readLock();
-        try {
-            return tracking;
-        } finally {
-            lock.unlockRead(stamp);
-        }
+        return tracking;
     }
 
     /** Starts or ends tracking; pages stay as dirty as they are. Only where {@link #tracksDirty}. */
     public void setTracking(boolean on) {
-        long stamp = lock.writeLock();
+        int hold = lock.lockAll();
         try {
             tracking = on;
         } finally {
-            lock.unlockWrite(stamp);
+            lock.unlock(hold);
         }
     }
 
     /** What DMA to an IOVA does to its page; whether anything is mapped there. */
     public boolean markDirty(long iova) {
-        long stamp = lock.writeLock();
+        int hold = lock.lock(iova, iova);
         try {
             return covers(iova & -format.smallestPage(), format.smallestPage()) && table.markDirty(iova);
         } finally {
-            lock.unlockWrite(stamp);
+            lock.unlock(hold);
         }
     }
 
@@ -238,30 +241,31 @@ public final class IommuDomain implements Domain {
         if (!covers(iova, length)) {
             return;
         }
-        long stamp = lock.writeLock();
+        int hold = lock.lock(iova, iova + length - 1);
         try {
             table.readDirty(iova, length, clear, sink);
         } finally {
-            lock.unlockWrite(stamp);
+            lock.unlock(hold);
         }
     }
 
-    long beginDma() {
-        return lock.readLock();
+    /** A DMA to a page begins; answers what {@link #endDma} takes. */
+    int beginDma(long iova) {
+        return lock.lockShared(iova, iova);
     }
 
-    void endDma(long stamp) {
-        lock.unlockRead(stamp);
+    void endDma(int hold) {
+        lock.unlockShared(hold);
     }
 
-    /** The address of the page behind an IOVA, with the rights; 0 when there is none. The caller holds the lock. */
+    /** The address of the page behind an IOVA, with the rights; 0 when there is none. The caller holds its lock. */
     long walk(long iova) {
         return table.walk(iova);
     }
 
     /** Waits until every DMA that has begun is over. */
     void drain() {
-        lock.unlockWrite(lock.writeLock());
+        lock.unlock(lock.lockAll());
     }
 
     void addDevice(IommuDevice device) {
@@ -280,11 +284,11 @@ public final class IommuDomain implements Domain {
         if (Long.compareUnsigned(iova, lastOfTable()) > 0) {
             return 0;
         }
-        long stamp = lock.readLock();
+        int hold = lock.lockShared(iova, iova);
         try {
             return table.walk(iova);
         } finally {
-            lock.unlockRead(stamp);
+            lock.unlockShared(hold);
         }
     }
 

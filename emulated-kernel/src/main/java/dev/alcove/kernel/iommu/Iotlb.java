@@ -3,7 +3,6 @@ package dev.alcove.kernel.iommu;
 
 import java.util.ArrayList;
 import java.util.List;
-import java.util.function.LongUnaryOperator;
 
 /**
  * The translations a device has cached: 64 sets of four, one entry per page of 4 KiB, tagged with the domain, so that a
@@ -48,19 +47,19 @@ final class Iotlb {
         entries[slot] = entry;
     }
 
-    /** The pages of a domain whose cached entry is not what a walk finds. */
-    synchronized List<Long> stale(int domain, LongUnaryOperator walk) {
-        List<Long> stale = new ArrayList<>();
+    /** The pages of a domain that are cached. */
+    synchronized List<Long> pages(int domain) {
+        List<Long> cached = new ArrayList<>();
         for (int slot = 0; slot < ENTRIES; slot++) {
-            if (domains[slot] == domain && walk.applyAsLong(pages[slot]) != entries[slot]) {
-                stale.add(pages[slot]);
+            if (domains[slot] == domain) {
+                cached.add(pages[slot]);
             }
         }
-        return stale;
+        return cached;
     }
 
     /**
-     * Drops a domain's translations of pages [first, first + count). The caller holds the domain's lock for writing.
+     * Drops a domain's translations of pages [first, first + count). The caller holds them in the domain for itself.
      */
     void invalidate(int domain, long first, long count) {
         if (count > SETS || mayHave(domain, first, count)) {
@@ -69,8 +68,8 @@ final class Iotlb {
     }
 
     /**
-     * Looks without the monitor, as most of what is unmapped is in no IOTLB: nobody adds translations of the domain now, and
-     * those that there are were added by who had the domain's lock before. Others may take their places meanwhile.
+     * Looks without the monitor, as most of what is unmapped is in no IOTLB: nobody adds translations of these
+     * pages now, and those that there are were added by who had a hold of them before. Others may take their places meanwhile.
      */
     private boolean mayHave(int domain, long first, long count) {
         for (long page = first; page < first + count; page++) {

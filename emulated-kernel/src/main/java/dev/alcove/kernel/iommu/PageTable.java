@@ -4,13 +4,20 @@ package dev.alcove.kernel.iommu;
 import dev.alcove.kernel.mm.Allocator;
 import dev.alcove.sys.Errno;
 import dev.alcove.sys.Linux;
+import java.lang.invoke.MethodHandles;
+import java.lang.invoke.VarHandle;
+import java.util.concurrent.atomic.AtomicReferenceArray;
 import org.jspecify.annotations.Nullable;
 
 /**
  * The radix tree of a domain, with 512 entries in each table. A leaf is the address of its first byte and flags in the
  * bits below the smallest page: rights, whether it is dirty, and how many entries side by side (a power of two, all of
  * them the same but for the dirty flag) are one page. A table is freed by an unmap that covers all of it, or by a large
- * page that takes its place: what is mapped and unmapped again and again keeps its tables. Not thread safe.
+ * page that takes its place: what is mapped and unmapped again and again keeps its tables.
+ *
+ * <p>Locks: the caller's. Calls that change or read different regions of {@link #regionShift} may come at the same time,
+ * where each stays in its region: no two regions share a table of the lowest level, and of one above they have entries of
+ * their own and a count that is atomic. Tables above the lowest level come and go only when the caller has everything.
  */
 final class PageTable {
     private static final int BITS = PageFormat.LEVEL_BITS;
@@ -25,10 +32,23 @@ final class PageTable {
         void accept(long iova, long address, long length, int rights);
     }
 
+    /** What {@link #map} answers, with nothing changed, when it needs everything. */
+    static final int NEEDS_ALL = 1;
+
     private static final class Node {
+        private static final VarHandle USED;
+
+        static {
+            try {
+                USED = MethodHandles.lookup().findVarHandle(Node.class, "used", int.class);
+            } catch (ReflectiveOperationException e) {
+                throw new ExceptionInInitializerError(e);
+            }
+        }
+
         final long[] leaves = new long[FANOUT];
         final @Nullable Node @Nullable [] children;
-        int used;
+        private int used;
 
         Node(int level) {
             children = level == 0 ? null : new Node[FANOUT];
@@ -36,6 +56,19 @@ final class PageTable {
 
         @Nullable Node child(int index) {
             return children == null ? null : children[index];
+        }
+
+        boolean isEmpty() {
+            return used == 0;
+        }
+
+        /** Counts entries that are used from now on, or, where it is negative, no longer. */
+        void use(int entries) {
+            if (children == null) {
+                used += entries;
+            } else {
+                USED.getAndAdd(this, entries);
+            }
         }
     }
 
@@ -45,8 +78,7 @@ final class PageTable {
     private final long pageSizes;
     private final Node root;
     /** By level, the empty table that was freed last: who maps and unmaps in turn would make one each time. */
-    private final @Nullable Node[] spare;
-    private long mappedBytes;
+    private final AtomicReferenceArray<@Nullable Node> spare;
 
     PageTable(Allocator allocator, PageFormat format) {
         this.allocator = allocator;
@@ -54,19 +86,31 @@ final class PageTable {
         this.rootLevel = format.levels() - 1;
         this.pageSizes = format.pageSizes();
         this.root = new Node(rootLevel);
-        this.spare = new Node[rootLevel];
+        this.spare = new AtomicReferenceArray<>(rootLevel);
     }
 
+    /** The binary logarithm of what has tables of the lowest level for itself, at most; less than a table above maps. */
+    int regionShift() {
+        return pageShift + BITS;
+    }
+
+    /** Walks the table for it. */
     long mappedBytes() {
-        return mappedBytes;
+        long[] bytes = new long[1];
+        forEach((iova, address, length, rights) -> bytes[0] += length);
+        return bytes[0];
     }
 
-    /** All or nothing. */
-    int map(long iova, long address, long length, int rights, boolean large) {
+    /**
+     * All or nothing.
+     *
+     * @param all whether the caller has everything
+     */
+    int map(long iova, long address, long length, int rights, boolean large, boolean all) {
         long allowed = large ? pageSizes : pageSizes & ((Linux.PAGE_SIZE << 1) - 1);
         for (long done = 0; done < length; ) {
             long size = pageSize(allowed, (iova + done) | (address + done), length - done);
-            int error = size == 0 ? -Errno.EINVAL : insert(iova + done, size, (address + done) | rights);
+            int error = size == 0 ? -Errno.EINVAL : insert(iova + done, size, (address + done) | rights, all);
             if (error != 0) {
                 unmap(iova, done, null);
                 return error;
@@ -82,7 +126,7 @@ final class PageTable {
         return Long.highestOneBit(aligned & ((Long.highestOneBit(length) << 1) - 1));
     }
 
-    private int insert(long iova, long size, long entry) {
+    private int insert(long iova, long size, long entry, boolean all) {
         int order = Long.numberOfTrailingZeros(size) - pageShift;
         int leafLevel = Math.min(order / BITS, rootLevel);
         int span = order - leafLevel * BITS;
@@ -94,15 +138,19 @@ final class PageTable {
             }
             Node child = node.child(index);
             if (child == null) {
+                if (level > 1 && !all) {
+                    return NEEDS_ALL;
+                }
                 if (!allocator.charge("iommu page table")) {
-                    removeEmptyTables(root, rootLevel, iova);
+                    if (all) {
+                        removeEmptyTables(root, rootLevel, iova);
+                    }
                     return -Errno.ENOMEM;
                 }
-                Node freed = spare[level - 1];
+                Node freed = spare.getAndSet(level - 1, null);
                 child = freed != null ? freed : new Node(level - 1);
-                spare[level - 1] = null;
                 setChild(node, index, child);
-                node.used++;
+                node.use(1);
             }
             node = child;
         }
@@ -117,33 +165,30 @@ final class PageTable {
         for (int i = index; i < end && leafLevel > 0; i++) {
             if (node.child(i) != null) {
                 setChild(node, i, null);
-                node.used--;
+                node.use(-1);
             }
         }
         for (int i = index; i < end; i++) {
             node.leaves[i] = entry | ((long) span << SPAN_SHIFT);
         }
-        node.used += end - index;
-        mappedBytes += size;
+        node.use(end - index);
         return 0;
     }
 
     /** Passes over holes; stops before a large entry that the range covers only in part. Answers the bytes unmapped. */
     long unmap(long iova, long length, @Nullable UnmapSink removed) {
-        long before = mappedBytes;
-        if (length > 0) {
-            unmapIn(root, rootLevel, 0, iova, iova + length, removed);
-        }
-        return before - mappedBytes;
+        long unmapped = length > 0 ? unmapIn(root, rootLevel, 0, iova, iova + length, removed) : 0;
+        return unmapped < 0 ? ~unmapped : unmapped;
     }
 
-    /** Whether the caller may go on behind this table. */
-    private boolean unmapIn(Node node, int level, long base, long from, long to, @Nullable UnmapSink removed) {
+    /** The bytes unmapped; their complement, which is negative, when the caller may not go on behind this table. */
+    private long unmapIn(Node node, int level, long base, long from, long to, @Nullable UnmapSink removed) {
         int shift = pageShift + level * BITS;
+        long unmapped = 0;
         for (int index = from <= base ? 0 : (int) ((from - base) >>> shift); index < FANOUT; index++) {
             long start = base + ((long) index << shift);
             if (start >= to) {
-                return true;
+                return unmapped;
             }
             long entry = node.leaves[index];
             Node child = node.child(index);
@@ -151,29 +196,30 @@ final class PageTable {
                 int span = spanOf(entry);
                 long size = 1L << (shift + span);
                 if (start < from || (start & (size - 1)) != 0 || start + size > to) {
-                    return false;
+                    return ~unmapped;
                 }
                 clear(node, index, 1 << span);
-                mappedBytes -= size;
+                unmapped += size;
                 if (removed != null) {
                     removed.accept(start, addressOf(entry), size);
                 }
                 index += (1 << span) - 1;
             } else if (child != null) {
-                boolean goOn = unmapIn(child, level - 1, start, from, to, removed);
-                if (child.used == 0 && start >= from && start + (1L << shift) <= to) {
+                long below = unmapIn(child, level - 1, start, from, to, removed);
+                unmapped += below < 0 ? ~below : below;
+                if (child.isEmpty() && start >= from && start + (1L << shift) <= to) {
                     free(node, level, index, child);
                 }
-                if (!goOn) {
-                    return false;
+                if (below < 0) {
+                    return ~unmapped;
                 }
             }
         }
-        return true;
+        return unmapped;
     }
 
     private static boolean mapsNothing(Node node) {
-        for (int index = 0; index < FANOUT && node.used > 0; index++) {
+        for (int index = 0; index < FANOUT && !node.isEmpty(); index++) {
             Node child = node.child(index);
             if (node.leaves[index] != 0 || (child != null && !mapsNothing(child))) {
                 return false;
@@ -186,7 +232,7 @@ final class PageTable {
         for (int i = index; i < index + count; i++) {
             node.leaves[i] = 0;
         }
-        node.used -= count;
+        node.use(-count);
     }
 
     private void removeEmptyTables(Node node, int level, long iova) {
@@ -196,15 +242,15 @@ final class PageTable {
             return;
         }
         removeEmptyTables(child, level - 1, iova);
-        if (child.used == 0) {
+        if (child.isEmpty()) {
             free(node, level, index, child);
         }
     }
 
     private void free(Node node, int level, int index, Node empty) {
         setChild(node, index, null);
-        node.used--;
-        spare[level - 1] = empty;
+        node.use(-1);
+        spare.set(level - 1, empty);
     }
 
     /** The address behind an IOVA (both of the smallest page) with its rights; 0 when nothing is mapped. */

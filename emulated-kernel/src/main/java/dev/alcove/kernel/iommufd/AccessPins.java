@@ -64,7 +64,7 @@ final class AccessPins {
     }
 
     /** Walks what nobody has pinned. */
-    void holes(long first, long last, IntervalTree.Hole hole) {
+    void holes(long first, long last, Intervals.Hole hole) {
         tree.holes(first, last, hole);
     }
 

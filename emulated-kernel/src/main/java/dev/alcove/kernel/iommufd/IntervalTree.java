@@ -14,7 +14,7 @@ import org.jspecify.annotations.Nullable;
  * <p>Intervals that start at the same number are in the order in which they came. A tree of one interval, as most are,
  * has no nodes.
  */
-final class IntervalTree<V> {
+final class IntervalTree<V> implements Intervals<V> {
     /** Entries of a node, at most: as many as are looked at one after the other in less time than a miss takes. */
     private static final int WIDTH = 32;
 
@@ -144,24 +144,17 @@ final class IntervalTree<V> {
     /** The only interval of a tree without nodes. */
     private @Nullable Span<V> only;
 
-    private int size;
-
     private static long max(long a, long b) {
         return Long.compareUnsigned(a, b) >= 0 ? a : b;
     }
 
-    int size() {
-        return size;
-    }
-
     boolean isEmpty() {
-        return size == 0;
+        return root == null && only == null;
     }
 
     Span<V> insert(long first, long last, V value) {
         Span<V> span = new Span<>(first, last, value);
-        size++;
-        if (size == 1 && root == null) {
+        if (isEmpty()) {
             only = span;
             return span;
         }
@@ -224,7 +217,6 @@ final class IntervalTree<V> {
         } else {
             throw new AssertionError("the interval is not in this tree");
         }
-        size--;
     }
 
     private void delete(Node<V> node, int index) {
@@ -287,8 +279,8 @@ final class IntervalTree<V> {
         delete(parent, index + 1);
     }
 
-    /** Of the intervals that overlap [from, to], the one that starts first; null when there is none. */
-    @Nullable Span<V> first(long from, long to) {
+    @Override
+    public @Nullable Span<V> first(long from, long to) {
         Node<V> node = root;
         if (node == null) {
             Span<V> span = only;
@@ -313,13 +305,9 @@ final class IntervalTree<V> {
         }
     }
 
-    boolean overlaps(long from, long to) {
-        return first(from, to) != null;
-    }
-
     /** All values, in the order of their starts. */
     List<V> values() {
-        List<V> values = new ArrayList<>(size);
+        List<V> values = new ArrayList<>();
         forEach(span -> values.add(span.value));
         return values;
     }
@@ -351,30 +339,5 @@ final class IntervalTree<V> {
             }
         });
         owned.forEach(this::remove);
-    }
-
-    /** Receives a stretch that no interval covers. */
-    interface Hole {
-        /** Answers whether to go on. */
-        boolean accept(long first, long last);
-    }
-
-    /** Walks the holes in [from, to], ascending, until the consumer has enough. */
-    void holes(long from, long to, Hole hole) {
-        long at = from;
-        while (true) {
-            Span<V> used = first(at, to);
-            if (used == null) {
-                hole.accept(at, to);
-                return;
-            }
-            if (Long.compareUnsigned(used.first, at) > 0 && !hole.accept(at, used.first - 1)) {
-                return;
-            }
-            if (Long.compareUnsigned(used.last, to) >= 0) {
-                return;
-            }
-            at = used.last + 1;
-        }
     }
 }

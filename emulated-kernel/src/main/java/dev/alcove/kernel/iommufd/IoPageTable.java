@@ -5,7 +5,7 @@ import dev.alcove.kernel.iommu.DirtySink;
 import dev.alcove.kernel.iommu.IommuDomain;
 import dev.alcove.kernel.iommufd.IntervalTree.Span;
 import dev.alcove.kernel.locking.PercpuRwSemaphore;
-import dev.alcove.kernel.locking.RwSemaphore;
+import dev.alcove.kernel.locking.RegionLock;
 import dev.alcove.kernel.mm.Allocator;
 import dev.alcove.sys.Errno;
 import dev.alcove.sys.Linux;
@@ -17,8 +17,8 @@ import org.jspecify.annotations.Nullable;
  * What an I/O address space maps, and the domains that carry it ({@code struct io_pagetable}).
  *
  * <p>Locks, in this order: {@code domainsLock} (which domains there are; map and unmap hold it for reading, never twice, so
- * that no domain comes or goes meanwhile), {@code iovaLock} (the trees, and which area is in transition), the mutex of pages.
- * While map fills and unmap empties domains only the first is held: maps and unmaps of different ranges run side by side,
+ * that no domain comes or goes meanwhile), {@code iovaLock} (the trees, and which area is in transition; of it what
+ * {@link AreaTree} says, all of it for the other trees and fields), the mutex of pages. While map fills and unmap empties domains only the first is held: maps and unmaps of different ranges run side by side,
  * and an area in transition ({@code area.pages == null}) is busy to everybody else. An area of up to {@link #SMALL} bytes
  * is emptied under the iova lock where its pages are free: that takes no longer than to give the lock away and to fetch it
  * again, which costs those who wait as much. A larger one, or one whose pages somebody is busy with, goes in two steps, so
@@ -38,17 +38,17 @@ final class IoPageTable {
 
     private final Allocator allocator;
     private final PercpuRwSemaphore domainsLock = new PercpuRwSemaphore();
-    private final RwSemaphore iovaLock = new RwSemaphore();
-    private final IntervalTree<IopArea> areas = new IntervalTree<>();
+    private final AreaTree areas = new AreaTree();
+    private final RegionLock iovaLock = areas.lock();
     private final IovaRanges ranges;
     private final List<IommuDomain> domains = new ArrayList<>();
-    private final IopAccesses accesses = new IopAccesses(areas, iovaLock.readLock());
+    private final IopAccesses accesses = new IopAccesses(areas);
     private long alignment = 1;
     private volatile boolean largePages = true;
 
     IoPageTable(Allocator allocator) {
         this.allocator = allocator;
-        ranges = new IovaRanges(allocator, iovaLock, areas);
+        ranges = new IovaRanges(allocator, areas);
     }
 
     /** Which IOVAs areas may have. */
@@ -70,7 +70,7 @@ final class IoPageTable {
             error = fillAreas(slices, made);
         }
         if (error != 0) {
-            withIovaLock(() -> made.forEach(this::removeArea));
+            withLockOf(made, () -> made.forEach(areas::remove));
             slices.forEach(slice -> slice.pages().put());
         }
         return error;
@@ -81,7 +81,7 @@ final class IoPageTable {
         for (int i = 0; i < slices.size(); i++) {
             length += slices.get(i).length();
         }
-        iovaLock.writeLock().lock();
+        int hold = choose ? iovaLock.lockAll() : iovaLock.lock(iova[0], iova[0] + length - 1);
         try {
             if (length == 0 || (length & alignment - 1) != 0) {
                 return -Errno.EINVAL;
@@ -103,7 +103,7 @@ final class IoPageTable {
             }
             return 0;
         } finally {
-            iovaLock.writeLock().unlock();
+            iovaLock.unlock(hold);
         }
     }
 
@@ -137,17 +137,9 @@ final class IoPageTable {
         if (!allocator.charge("iommufd area")) {
             return -Errno.ENOMEM;
         }
-        area.node = areas.insert(area.iova, area.last, area);
+        areas.insert(area);
         made.add(area);
         return 0;
-    }
-
-    private void removeArea(IopArea area) {
-        Span<IopArea> node = area.node;
-        if (node != null) {
-            areas.remove(node);
-            area.node = null;
-        }
     }
 
     private int fillAreas(List<Slice> slices, List<IopArea> made) {
@@ -175,7 +167,7 @@ final class IoPageTable {
             made.getFirst().publish(slices.getFirst().pages());
             return;
         }
-        withIovaLock(() -> {
+        withLockOf(made, () -> {
             for (int i = 0; i < made.size(); i++) {
                 made.get(i).publish(slices.get(i).pages());
             }
@@ -245,11 +237,13 @@ final class IoPageTable {
                 IopPages pages;
                 boolean small;
                 boolean drained = false;
-                iovaLock.writeLock().lock();
+                boolean cutting = cut && at == first;
+                // What is before the range may be cut off.
+                int hold = lockAreas(cutting && at != 0 ? at - 1 : at, last);
                 try {
                     Span<IopArea> span = areas.first(at, last);
                     // An area that is the very range needs no cut, nor does a hole.
-                    if (cut && at == first && span != null && (span.first != at || span.last != last)) {
+                    if (cutting && span != null && (span.first != at || span.last != last)) {
                         int error = cutEnds(at, last);
                         if (error != 0) {
                             unmapped[0] = NOT_BEGUN;
@@ -276,17 +270,17 @@ final class IoPageTable {
                     small = Long.compareUnsigned(area.length(), SMALL) <= 0 && pages.mutex.tryLock();
                     if (small) {
                         drained = emptyLocked(area, pages);
-                        removeArea(area);
+                        areas.remove(area);
                     } else {
                         area.pages = null;
                     }
                 } finally {
-                    iovaLock.writeLock().unlock();
+                    iovaLock.unlock(hold);
                 }
                 if (!small) {
                     pages.mutex.lock();
                     drained = emptyLocked(area, pages);
-                    withIovaLock(() -> removeArea(area));
+                    withLockOf(List.of(area), () -> areas.remove(area));
                 }
                 if (drained) {
                     pages.close();
@@ -300,6 +294,16 @@ final class IoPageTable {
         } finally {
             domainsLock.readLock().unlock();
         }
+    }
+
+    /** Holds a range for changes, and with it what the areas that overlap it need. */
+    private int lockAreas(long first, long last) {
+        int hold = iovaLock.lock(first, last);
+        if (RegionLock.isAll(hold) || !areas.anyWide(first, last)) {
+            return hold;
+        }
+        iovaLock.unlock(hold);
+        return iovaLock.lockAll();
     }
 
     /** Lets go of an area's pages, whose mutex the caller holds, and gives that back; whether they are to be closed. */
@@ -324,7 +328,7 @@ final class IoPageTable {
         if (Long.compareUnsigned(last, iova) < 0) {
             return -Errno.EOVERFLOW;
         }
-        iovaLock.readLock().lock();
+        int hold = iovaLock.lockShared(iova, last);
         try {
             for (long at = iova; ; ) {
                 Span<IopArea> span = areas.first(at, at);
@@ -344,7 +348,7 @@ final class IoPageTable {
                 at = end + 1;
             }
         } finally {
-            iovaLock.readLock().unlock();
+            iovaLock.unlockShared(hold);
         }
     }
 
@@ -358,7 +362,7 @@ final class IoPageTable {
 
     /** Starts or ends the tracking of DMA through a domain that can; a start forgets what was dirty before. */
     void setDirtyTracking(IommuDomain domain, boolean on) {
-        iovaLock.readLock().lock();
+        int hold = iovaLock.lockAllShared();
         try {
             if (on) {
                 for (IopArea area : areas.values()) {
@@ -369,7 +373,7 @@ final class IoPageTable {
             }
             domain.setTracking(on);
         } finally {
-            iovaLock.readLock().unlock();
+            iovaLock.unlockShared(hold);
         }
     }
 
@@ -380,7 +384,7 @@ final class IoPageTable {
      */
     void readDirty(IommuDomain domain, long iova, long length, boolean clear, DirtySink sink) {
         long last = iova + length - 1;
-        iovaLock.readLock().lock();
+        int hold = iovaLock.lockShared(iova, last);
         try {
             for (long at = iova; ; ) {
                 Span<IopArea> span = areas.first(at, at);
@@ -395,7 +399,7 @@ final class IoPageTable {
                 at = end + 1;
             }
         } finally {
-            iovaLock.readLock().unlock();
+            iovaLock.unlockShared(hold);
         }
     }
 
@@ -407,11 +411,11 @@ final class IoPageTable {
      *     {@code -ENOMEM}
      */
     private int cutAround(long iova, long length) {
-        iovaLock.writeLock().lock();
+        int hold = iovaLock.lockAll();
         try {
             return cutEnds(iova, iova + length - 1);
         } finally {
-            iovaLock.writeLock().unlock();
+            iovaLock.unlock(hold);
         }
     }
 
@@ -451,9 +455,9 @@ final class IoPageTable {
         } finally {
             pages.mutex.unlock();
         }
-        removeArea(area);
-        low.node = areas.insert(low.iova, low.last, low);
-        high.node = areas.insert(high.iova, high.last, high);
+        areas.remove(area);
+        areas.insert(low);
+        areas.insert(high);
         low.publish(pages);
         high.publish(pages);
         return 0;
@@ -581,12 +585,12 @@ final class IoPageTable {
 
     /** The IOVA of the n-th area, with an offset; 0 when there are not so many. */
     long iovaOfNthArea(int n, long offset) {
-        iovaLock.readLock().lock();
+        int hold = iovaLock.lockAllShared();
         try {
             List<IopArea> all = areas.values();
             return Integer.compareUnsigned(n, all.size()) < 0 ? all.get(n).iova + offset : 0;
         } finally {
-            iovaLock.readLock().unlock();
+            iovaLock.unlockShared(hold);
         }
     }
 
@@ -626,11 +630,11 @@ final class IoPageTable {
     }
 
     long alignment() {
-        iovaLock.readLock().lock();
+        int hold = iovaLock.lockAllShared();
         try {
             return alignment;
         } finally {
-            iovaLock.readLock().unlock();
+            iovaLock.unlockShared(hold);
         }
     }
 
@@ -653,9 +657,9 @@ final class IoPageTable {
 
     /** What is mapped now, areas in transition left out. */
     List<IoasArea> snapshot() {
-        iovaLock.readLock().lock();
+        int hold = iovaLock.lockAllShared();
         try {
-            List<IoasArea> all = new ArrayList<>(areas.size());
+            List<IoasArea> all = new ArrayList<>();
             for (IopArea area : areas.values()) {
                 if (area.pages != null) {
                     all.add(new IoasArea(area.iova, area.last, area.rights));
@@ -663,28 +667,32 @@ final class IoPageTable {
             }
             return all;
         } finally {
-            iovaLock.readLock().unlock();
+            iovaLock.unlockShared(hold);
         }
     }
 
-    private void withIovaLock(Runnable work) {
-        iovaLock.writeLock().lock();
+    /** Holds what areas lie in that come into being or go away, ascending. */
+    private void withLockOf(List<IopArea> changing, Runnable work) {
+        if (changing.isEmpty()) {
+            return;
+        }
+        int hold = iovaLock.lock(changing.getFirst().iova, changing.getLast().last);
         try {
             work.run();
         } finally {
-            iovaLock.writeLock().unlock();
+            iovaLock.unlock(hold);
         }
     }
 
     /** Stops everything else; for whatever changes more than areas. */
     void lockAll() {
         domainsLock.writeLock().lock();
-        iovaLock.writeLock().lock();
+        iovaLock.lockAll();
     }
 
     /** Undoes {@link #lockAll}. */
     void unlockAll() {
-        iovaLock.writeLock().unlock();
+        iovaLock.unlockAll();
         domainsLock.writeLock().unlock();
     }
 

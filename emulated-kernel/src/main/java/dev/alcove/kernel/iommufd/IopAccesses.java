@@ -9,27 +9,21 @@ import dev.alcove.sys.Linux;
 import java.lang.foreign.MemorySegment;
 import java.util.ArrayList;
 import java.util.List;
-import java.util.concurrent.locks.Lock;
 
 /**
  * The kernel's own users of an address space, and what they do to it. The list is guarded by the table's iova lock, which
  * each pin, unpin and copy holds for reading.
  */
 final class IopAccesses {
-    private final IntervalTree<IopArea> areas;
-    private final Lock shared;
+    private final AreaTree areas;
     private final List<IommufdAccess> list = new ArrayList<>();
 
-    /**
-     * @param areas of the table
-     * @param shared its iova lock, for reading
-     */
-    IopAccesses(IntervalTree<IopArea> areas, Lock shared) {
+    /** @param areas of the table */
+    IopAccesses(AreaTree areas) {
         this.areas = areas;
-        this.shared = shared;
     }
 
-    /** Adds a user; the caller holds the iova lock for writing, here and below. */
+    /** Adds a user; the caller holds all of the iova lock, here and below. */
     void add(IommufdAccess access) {
         list.add(access);
     }
@@ -50,11 +44,11 @@ final class IopAccesses {
     /** Tells all users that a range is to be unmapped; the caller holds no lock. */
     void notifyUnmap(long iova, long last) {
         List<IommufdAccess> all;
-        shared.lock();
+        int hold = areas.lock().lockShared(iova, last);
         try {
             all = List.copyOf(list);
         } finally {
-            shared.unlock();
+            areas.lock().unlockShared(hold);
         }
         all.forEach(access -> access.notifyUnmap(iova, last));
     }
@@ -84,7 +78,7 @@ final class IopAccesses {
 
     /** As {@link IommufdAccess#pinPages}. */
     int pin(long iova, long last, long[] frames, boolean write, boolean lockArea) {
-        shared.lock();
+        int hold = areas.lock().lockShared(iova, last);
         try {
             long[] done = {iova};
             int[] count = new int[1];
@@ -107,17 +101,17 @@ final class IopAccesses {
             }
             return error;
         } finally {
-            shared.unlock();
+            areas.lock().unlockShared(hold);
         }
     }
 
     /** As {@link IommufdAccess#unpinPages}. */
     void unpin(long iova, long last, boolean unlockArea) {
-        shared.lock();
+        int hold = areas.lock().lockShared(iova, last);
         try {
             removeAll(iova, last, unlockArea);
         } finally {
-            shared.unlock();
+            areas.lock().unlockShared(hold);
         }
     }
 
@@ -134,7 +128,7 @@ final class IopAccesses {
     /** As {@link IommufdAccess#rw}. */
     int rw(Task task, long iova, MemorySegment data, int flags) {
         boolean write = (flags & IommufdAccess.WRITE) != 0;
-        shared.lock();
+        int hold = areas.lock().lockShared(iova, iova + data.byteSize() - 1);
         try {
             return walk(iova, iova + data.byteSize() - 1, (area, pages, at, end) -> {
                 if (area.preventAccess) {
@@ -148,7 +142,7 @@ final class IopAccesses {
                 return pages.rw(slow ? null : task.mm(), area.startByteOf(at), part, write);
             });
         } finally {
-            shared.unlock();
+            areas.lock().unlockShared(hold);
         }
     }
 

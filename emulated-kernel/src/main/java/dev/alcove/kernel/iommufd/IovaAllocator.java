@@ -13,14 +13,14 @@ final class IovaAllocator {
 
     private final IntervalTree<?> allowed;
     private final IntervalTree<?> reserved;
-    private final IntervalTree<?> areas;
+    private final Intervals<?> areas;
     private final long length;
     private final long pageOffset;
     private long alignment;
     private long found;
 
     private IovaAllocator(
-            IntervalTree<?> allowed, IntervalTree<?> reserved, IntervalTree<?> areas, long length, long pageOffset) {
+            IntervalTree<?> allowed, IntervalTree<?> reserved, Intervals<?> areas, long length, long pageOffset) {
         this.allowed = allowed;
         this.reserved = reserved;
         this.areas = areas;
@@ -40,7 +40,7 @@ final class IovaAllocator {
     static int allocate(
             IntervalTree<?> allowed,
             IntervalTree<?> reserved,
-            IntervalTree<?> areas,
+            Intervals<?> areas,
             long address,
             long length,
             long least,

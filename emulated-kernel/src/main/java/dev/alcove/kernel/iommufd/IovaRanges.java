@@ -4,7 +4,6 @@ package dev.alcove.kernel.iommufd;
 import dev.alcove.kernel.iommu.IommuDevice;
 import dev.alcove.kernel.iommu.ReservedRegion;
 import dev.alcove.kernel.iommufd.IntervalTree.Span;
-import dev.alcove.kernel.locking.RwSemaphore;
 import dev.alcove.kernel.mm.Allocator;
 import dev.alcove.sys.Errno;
 
@@ -16,14 +15,12 @@ import dev.alcove.sys.Errno;
  */
 final class IovaRanges {
     private final Allocator allocator;
-    private final RwSemaphore iovaLock;
-    private final IntervalTree<IopArea> areas;
+    private final AreaTree areas;
     private IntervalTree<Object> allowed = new IntervalTree<>();
     private final IntervalTree<Object> reserved = new IntervalTree<>();
 
-    IovaRanges(Allocator allocator, RwSemaphore iovaLock, IntervalTree<IopArea> areas) {
+    IovaRanges(Allocator allocator, AreaTree areas) {
         this.allocator = allocator;
-        this.iovaLock = iovaLock;
         this.areas = areas;
     }
 
@@ -56,7 +53,7 @@ final class IovaRanges {
         if (!allocator.chargeIommufd("reserved regions of a device")) {
             return -Errno.EINVAL;
         }
-        iovaLock.writeLock().lock();
+        int hold = areas.lock().lockAll();
         try {
             for (ReservedRegion region : device.reservedRegions()) {
                 if (region.type() == ReservedRegion.Type.DIRECT_RELAXABLE) {
@@ -70,27 +67,27 @@ final class IovaRanges {
             }
             return 0;
         } finally {
-            iovaLock.writeLock().unlock();
+            areas.lock().unlock(hold);
         }
     }
 
     /** Undoes all reservations of a device. */
     void unreserve(IommuDevice device) {
-        iovaLock.writeLock().lock();
+        int hold = areas.lock().lockAll();
         try {
             reserved.removeOwner(device);
         } finally {
-            iovaLock.writeLock().unlock();
+            areas.lock().unlock(hold);
         }
     }
 
     /** Keeps a range free of areas for good: 0, {@code -EADDRINUSE} or {@code -ENOMEM}. */
     int reserve(long first, long last) {
-        iovaLock.writeLock().lock();
+        int hold = areas.lock().lockAll();
         try {
             return reserve(first, last, this);
         } finally {
-            iovaLock.writeLock().unlock();
+            areas.lock().unlock(hold);
         }
     }
 
@@ -107,7 +104,7 @@ final class IovaRanges {
 
     /** Replaces the allowed ranges; {@code -EADDRINUSE} when one is reserved, with the old ones kept. */
     int allow(IntervalTree<Object> ranges) {
-        iovaLock.writeLock().lock();
+        int hold = areas.lock().lockAll();
         try {
             Span<Object> span = ranges.first(0, -1);
             while (span != null) {
@@ -119,17 +116,17 @@ final class IovaRanges {
             allowed = ranges;
             return 0;
         } finally {
-            iovaLock.writeLock().unlock();
+            areas.lock().unlock(hold);
         }
     }
 
     /** The holes between reserved ranges. */
-    void usableRanges(IntervalTree.Hole consumer) {
-        iovaLock.readLock().lock();
+    void usableRanges(Intervals.Hole consumer) {
+        int hold = areas.lock().lockAllShared();
         try {
             reserved.holes(0, -1, consumer);
         } finally {
-            iovaLock.readLock().unlock();
+            areas.lock().unlockShared(hold);
         }
     }
 }

@@ -8,6 +8,7 @@ import java.util.ArrayList;
 import java.util.List;
 import java.util.Random;
 import java.util.TreeMap;
+import java.util.concurrent.ConcurrentLinkedQueue;
 import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.Test;
 
@@ -125,5 +126,42 @@ final class IommuDomainTest {
         }
         long total = domain.extents().stream().mapToLong(IovaExtent::pages).sum();
         assertEquals(model.size(), total, "seed " + seed);
+    }
+
+    /** Two threads in regions of their own, and one that takes a table of theirs away now and then. */
+    @Test
+    void regionsAtTheSameTimeAgreeWithAMapEach() throws InterruptedException {
+        long seed = System.nanoTime();
+        ConcurrentLinkedQueue<Throwable> failures = new ConcurrentLinkedQueue<>();
+        List<Thread> threads = new ArrayList<>();
+        for (int worker = 0; worker < 3; worker++) {
+            Random random = new Random(seed + worker);
+            // All below the same table; the last region is the third thread's.
+            long base = worker * 16L * MIB;
+            boolean large = worker == 2;
+            threads.add(Thread.ofPlatform()
+                    .uncaughtExceptionHandler((thread, failure) -> failures.add(failure))
+                    .start(() -> {
+                        for (int step = 0; step < 20_000; step++) {
+                            long length = large && random.nextBoolean() ? 2 * MIB : 4096L * (1 + random.nextInt(3));
+                            long iova = base + random.nextInt((int) (14 * MIB / length)) * length;
+                            assertEquals(0, domain.map(iova, iova + GIB, length, READ_WRITE, true));
+                            assertEquals((iova + GIB) >> 12, domain.frame(iova));
+                            if (large && random.nextInt(50) == 0) {
+                                // More than a region: the whole table is looked at.
+                                assertEquals(length, domain.unmap(base, GIB - base, null));
+                            } else {
+                                assertEquals(length, domain.unmap(iova, length, null));
+                            }
+                            assertEquals(-1, domain.frame(iova));
+                        }
+                    }));
+        }
+        for (Thread thread : threads) {
+            thread.join();
+        }
+        assertEquals(List.of(), List.copyOf(failures), "seed " + seed);
+        assertEquals(0, domain.mappedPages(), "seed " + seed);
+        assertEquals(0, domain.map(0, 0, GIB, READ_WRITE, true), "empty tables give way");
     }
 }

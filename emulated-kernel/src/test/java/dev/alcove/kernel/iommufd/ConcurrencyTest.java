@@ -102,7 +102,8 @@ final class ConcurrencyTest {
             ConcurrentLinkedQueue<Throwable> failures = new ConcurrentLinkedQueue<>();
             List<Thread> threads = new ArrayList<>();
             for (int worker = 0; worker < 3; worker++) {
-                long base = MIB * (worker + 1);
+                // Maps reach over the ends of regions, and each region has areas of two threads.
+                long base = (16L * MIB) * (worker + 1) - 8 * PAGE;
                 Random random = new Random(seed + worker);
                 threads.add(Thread.ofPlatform()
                         .uncaughtExceptionHandler((thread, failure) -> failures.add(failure))

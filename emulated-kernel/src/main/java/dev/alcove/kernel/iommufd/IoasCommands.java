@@ -272,7 +272,7 @@ final class IoasCommands {
         }
         List<Slice> slices = new ArrayList<>();
         long error = onIoas(
-                context, iommu_ioas_copy.src_ioas_id(struct), source -> source.table.slices(from, length, slices));
+                context, iommu_ioas_copy.src_ioas_id(struct), source -> source.table.mapped().slices(from, length, slices));
         if (error != 0) {
             return error;
         }

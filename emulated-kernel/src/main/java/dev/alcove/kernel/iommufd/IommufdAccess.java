@@ -214,7 +214,7 @@ public final class IommufdAccess extends IommufdObject {
     public long iovaOfNthArea(long coordinates) {
         lock.lock();
         try {
-            return ioas == null ? 0 : ioas.table.iovaOfNthArea((int) coordinates, coordinates >>> 32);
+            return ioas == null ? 0 : ioas.table.mapped().iovaOfNthArea((int) coordinates, coordinates >>> 32);
         } finally {
             lock.unlock();
         }

@@ -139,7 +139,7 @@ public final class IommufdContext extends OpenFile {
         return objects.all(Ioas.class).stream()
                 .filter(ioas -> ioas.id() == ioasId)
                 .findFirst()
-                .map(ioas -> ioas.table.snapshot())
+                .map(ioas -> ioas.table.mapped().snapshot())
                 .orElse(List.of());
     }
 

@@ -50,7 +50,7 @@ final class QueuePin {
         }
         int error = access.attach(ioas);
         if (error == 0) {
-            boolean mapped = pages <= MANY_PAGES || ioas.table.isMapped(first, pages << Linux.PAGE_SHIFT);
+            boolean mapped = pages <= MANY_PAGES || ioas.table.mapped().isMapped(first, pages << Linux.PAGE_SHIFT);
             long[] frames = new long[mapped ? (int) pages : 0];
             error = mapped ? access.pinPages(first, pages << Linux.PAGE_SHIFT, frames, false) : -Errno.ENOENT;
             if (error == 0) {

@@ -55,19 +55,19 @@ final class Parties {
         return new Listening[0];
     }
 
-    /** What each source has populated, one after the other. */
-    RangeSet[] populated() {
+    /** What each source has populated in a range, one after the other. */
+    RangeSet[] populated(long offset, long length) {
         RangeSet[] sets = sources.length == 0 ? ALL : new RangeSet[sources.length];
         for (int i = 0; i < sets.length; i++) {
-            sets[i] = sources[i].snapshot();
+            sets[i] = sources[i].snapshot(offset, length);
         }
         return sets;
     }
 
     /** Whether these, which were got before, still are what the sources have populated. */
-    boolean stillPopulated(RangeSet[] sets) {
+    boolean stillPopulated(RangeSet[] sets, long offset, long length) {
         for (int i = 0; i < sets.length; i++) {
-            if (sources[i].snapshot().root() != sets[i].root()) {
+            if (!sources[i].isStill(sets[i], offset, length)) {
                 return false;
             }
         }
@@ -75,11 +75,11 @@ final class Parties {
     }
 
     /**
-     * What each source but one has populated.
+     * What each source but one has populated in a range.
      *
      * @throws IllegalStateException where that one is not there
      */
-    RangeSet[] populatedBut(RamDiscardSource source) {
+    RangeSet[] populatedBut(RamDiscardSource source, long offset, long length) {
         int index = indexOf(source);
         if (index < 0) {
             throw new IllegalStateException("this source is not there");
@@ -90,7 +90,7 @@ final class Parties {
         RangeSet[] sets = new RangeSet[sources.length - 1];
         for (int i = 0; i < sources.length; i++) {
             if (i != index) {
-                sets[i < index ? i : i - 1] = sources[i].snapshot();
+                sets[i < index ? i : i - 1] = sources[i].snapshot(offset, length);
             }
         }
         return sets;

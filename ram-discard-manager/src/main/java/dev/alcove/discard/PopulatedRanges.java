@@ -4,12 +4,13 @@ package dev.alcove.discard;
 /**
  * The private/shared state of a RAM block: populated is shared, discarded is private.
  *
- * <p>Thread safe without a lock: each change happens at one moment, and each question is answered for one moment.
+ * <p>Thread safe without a lock: each change happens at one moment, and each question is answered for one moment, unless it
+ * says otherwise. Threads that change parts far from each other write to no common cache line, see {@link RegionSet}.
  */
 public final class PopulatedRanges implements RamDiscardSource {
     private final long size;
     private final long granularity;
-    private final RangeSet populated = new RangeSet();
+    private final RegionSet populated;
 
     /**
      * The state of a new block.
@@ -19,11 +20,17 @@ public final class PopulatedRanges implements RamDiscardSource {
      * @param allPopulated whether the block starts wholly populated, or wholly discarded
      */
     public PopulatedRanges(long size, long granularity, boolean allPopulated) {
+        this(size, granularity, allPopulated, new RegionSet(size));
+    }
+
+    /** As above, with an empty set of that size. */
+    PopulatedRanges(long size, long granularity, boolean allPopulated, RegionSet populated) {
         if (granularity < 4096 || Long.bitCount(granularity) != 1 || size <= 0 || size % granularity != 0) {
             throw new IllegalArgumentException("block of " + size + " bytes with granularity " + granularity);
         }
         this.size = size;
         this.granularity = granularity;
+        this.populated = populated;
         if (allPopulated) {
             populated.add(0, size);
         }
@@ -78,7 +85,22 @@ public final class PopulatedRanges implements RamDiscardSource {
 
     @Override
     public RangeSet snapshot() {
-        return populated.copy();
+        return populated.snapshot();
+    }
+
+    @Override
+    public RangeSet snapshot(long offset, long length) {
+        return populated.snapshot(offset, length);
+    }
+
+    @Override
+    public boolean isStill(RangeSet snapshot, long offset, long length) {
+        return populated.isStill(snapshot, offset, length);
+    }
+
+    /** How many pieces the populated part has; approximate while several threads change it. */
+    public int populatedRuns() {
+        return populated.runCount();
     }
 
     private void check(long offset, long length) {

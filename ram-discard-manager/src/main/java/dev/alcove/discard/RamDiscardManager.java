@@ -89,7 +89,7 @@ public final class RamDiscardManager {
     /** Whether the whole range is populated. */
     public boolean isPopulated(long offset, long length) {
         check(offset, length);
-        for (RangeSet set : populated()) {
+        for (RangeSet set : populated(offset, length)) {
             if (!set.containsAll(offset, length)) {
                 return false;
             }
@@ -100,7 +100,7 @@ public final class RamDiscardManager {
     /** Visits the maximal populated runs of a range, as they were when the call began. */
     public void replayPopulated(long offset, long length, RangeVisitor visitor) {
         check(offset, length);
-        CommonRuns runs = CommonRuns.of(populated()).first(offset, offset + length);
+        CommonRuns runs = CommonRuns.of(populated(offset, length)).first(offset, offset + length);
         while (runs.next()) {
             visitor.range(runs.start(), runs.size());
         }
@@ -109,7 +109,7 @@ public final class RamDiscardManager {
     /** Visits the maximal discarded runs of a range, as they were when the call began. */
     public void replayDiscarded(long offset, long length, RangeVisitor visitor) {
         check(offset, length);
-        CommonRuns runs = CommonRuns.of(populated()).first(offset, offset + length);
+        CommonRuns runs = CommonRuns.of(populated(offset, length)).first(offset, offset + length);
         long position = offset;
         while (runs.next()) {
             if (runs.start() > position) {
@@ -122,12 +122,12 @@ public final class RamDiscardManager {
         }
     }
 
-    /** What the sources have populated at one moment. Only a change of one of them makes it look again. */
-    private RangeSet[] populated() {
+    /** What the sources have populated of a range at one moment. Only a change of one of them near it makes it look again. */
+    private RangeSet[] populated(long offset, long length) {
         while (true) {
             Parties present = parties;
-            RangeSet[] sets = present.populated();
-            if (parties == present && (sets.length <= 1 || present.stillPopulated(sets))) {
+            RangeSet[] sets = present.populated(offset, length);
+            if (parties == present && (sets.length <= 1 || present.stillPopulated(sets, offset, length))) {
                 return sets;
             }
         }
@@ -145,7 +145,7 @@ public final class RamDiscardManager {
             if (present.has(source)) {
                 throw new IllegalStateException("this source is there already");
             }
-            CommonRuns lost = CommonRuns.of(present.populated(), source.snapshot());
+            CommonRuns lost = CommonRuns.of(present.populated(0, size), source.snapshot());
             Outcome outcome = Transaction.tell(false, present.listeners(), lost, 0, size);
             if (outcome.isDone()) {
                 parties = present.with(source);
@@ -167,7 +167,7 @@ public final class RamDiscardManager {
                 throw new IllegalStateException("this source is not there");
             }
             Parties rest = present.without(source);
-            CommonRuns won = CommonRuns.of(rest.populated(), source.snapshot());
+            CommonRuns won = CommonRuns.of(rest.populated(0, size), source.snapshot());
             Outcome outcome = Transaction.tell(true, rest.listeners(), won, 0, size);
             if (outcome.isDone()) {
                 parties = rest;
@@ -190,7 +190,7 @@ public final class RamDiscardManager {
                 throw new IllegalStateException("this listener is registered already");
             }
             Listening listening = new Listening(listener, section);
-            CommonRuns runs = CommonRuns.of(present.populated());
+            CommonRuns runs = CommonRuns.of(present.populated(0, size));
             Outcome outcome = Transaction.tell(true, new Listening[] {listening}, runs, 0, size);
             if (outcome.isDone()) {
                 parties = present.with(listening);
@@ -266,7 +266,7 @@ public final class RamDiscardManager {
         Change change = gate.enter();
         try {
             Parties present = parties;
-            CommonRuns others = CommonRuns.of(present.populatedBut(source));
+            CommonRuns others = CommonRuns.of(present.populatedBut(source, offset, length));
             return Transaction.tell(populate, present.listeners(), others, offset, offset + length);
         } finally {
             change.close();

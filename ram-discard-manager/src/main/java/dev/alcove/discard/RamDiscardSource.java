@@ -12,10 +12,20 @@ public interface RamDiscardSource {
     long granularity();
 
     /**
-     * What is populated now: a {@link RangeSet#copy()} of one set that the source changes, so that two answers tell
-     * whether anything has changed in between.
+     * What is populated now: a copy of one set that the source changes, {@link RangeSet#copy()} or {@link
+     * RegionSet#snapshot()}, so that two answers tell whether anything has changed in between.
      */
     RangeSet snapshot();
+
+    /** The same for a range of the block; what the answer has elsewhere is chance. */
+    default RangeSet snapshot(long offset, long length) {
+        return snapshot();
+    }
+
+    /** Whether a snapshot of that range still is what is populated, and has been all the time since. */
+    default boolean isStill(RangeSet snapshot, long offset, long length) {
+        return snapshot(offset, length).isOfTheSameMoment(snapshot);
+    }
 
     /** Whether the byte at this offset of the block is populated. */
     default boolean isPopulated(long offset) {

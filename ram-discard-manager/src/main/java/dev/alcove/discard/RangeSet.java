@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 package dev.alcove.discard;
 
+import java.util.Arrays;
 import java.util.concurrent.atomic.AtomicReferenceFieldUpdater;
 import org.jspecify.annotations.Nullable;
 
@@ -39,13 +40,26 @@ public final class RangeSet extends RangeSetRoot {
     private long p12;
     private long p13;
 
+    /** The trees that this was made from; null where it was one, the root. */
+    private final RunTree @Nullable [] origin;
+
     /** An empty set. */
     public RangeSet() {
         this(RunTree.EMPTY);
     }
 
     private RangeSet(RunTree root) {
+        this(root, null);
+    }
+
+    private RangeSet(RunTree root, RunTree @Nullable [] origin) {
         super(root);
+        this.origin = origin;
+    }
+
+    /** What several trees have that lie one behind the other. */
+    static RangeSet joined(RunTree[] trees) {
+        return new RangeSet(TreeJoin.of(trees), trees);
     }
 
     /** Adds a range; parts that are in the set stay in it. */
@@ -55,11 +69,14 @@ public final class RangeSet extends RangeSetRoot {
         RunTree after;
         do {
             before = root;
-            after = before.edited(true, offset, end, Long.MAX_VALUE);
-            if (after == null) {
-                after = with(before, offset, end);
-            }
+            after = added(before, offset, end);
         } while (after != before && !ROOT.compareAndSet(this, before, after));
+    }
+
+    /** A tree with a range more; the same where it has it. */
+    static RunTree added(RunTree tree, long offset, long end) {
+        RunTree after = tree.edited(true, offset, end, Long.MAX_VALUE);
+        return after == null ? with(tree, offset, end) : after;
     }
 
     private static RunTree with(RunTree tree, long offset, long limit) {
@@ -90,11 +107,14 @@ public final class RangeSet extends RangeSetRoot {
         RunTree after;
         do {
             before = root;
-            after = before.edited(false, offset, end, Long.MAX_VALUE);
-            if (after == null) {
-                after = without(before, offset, end);
-            }
+            after = removed(before, offset, end);
         } while (after != before && !ROOT.compareAndSet(this, before, after));
+    }
+
+    /** A tree without a range; the same where it has none of it. */
+    static RunTree removed(RunTree tree, long offset, long end) {
+        RunTree after = tree.edited(false, offset, end, Long.MAX_VALUE);
+        return after == null ? without(tree, offset, end) : after;
     }
 
     private static RunTree without(RunTree tree, long offset, long end) {
@@ -125,23 +145,33 @@ public final class RangeSet extends RangeSetRoot {
 
     /** Whether every byte of the range is in the set. */
     public boolean containsAll(long offset, long size) {
-        long end = end(offset, size);
-        RunTree.Leaf leaf = leaf(root, offset);
+        return containsAll(root, offset, end(offset, size));
+    }
+
+    static boolean containsAll(RunTree tree, long offset, long end) {
+        RunTree.Leaf leaf = leaf(tree, offset);
         int run = leaf.floor(offset);
         return run >= 0 && leaf.end(run) >= end;
     }
 
     /** Whether any byte of the range is in the set. */
     public boolean containsAny(long offset, long size) {
-        long end = end(offset, size);
-        RunTree.Leaf leaf = leaf(root, end - 1);
+        return containsAny(root, offset, end(offset, size));
+    }
+
+    static boolean containsAny(RunTree tree, long offset, long end) {
+        RunTree.Leaf leaf = leaf(tree, end - 1);
         int run = leaf.floor(end - 1);
         return run >= 0 && leaf.end(run) > offset;
     }
 
     /** Whether a byte is in the set. */
     public boolean contains(long offset) {
-        RunTree.Leaf leaf = leaf(root, offset);
+        return contains(root, offset);
+    }
+
+    static boolean contains(RunTree tree, long offset) {
+        RunTree.Leaf leaf = leaf(tree, offset);
         int run = leaf.floor(offset);
         return run >= 0 && leaf.end(run) > offset;
     }
@@ -155,7 +185,8 @@ public final class RangeSet extends RangeSetRoot {
         return Math.min(limit, runEnd(root, offset, limit));
     }
 
-    private static long runEnd(RunTree tree, long offset, long limit) {
+    /** As {@link #runEnd(long, long)}; also above the limit where a run begins or ends there. */
+    static long runEnd(RunTree tree, long offset, long limit) {
         RunTree node = tree;
         long next = limit;
         while (node instanceof RunTree.Inner inner) {
@@ -245,6 +276,17 @@ public final class RangeSet extends RangeSetRoot {
         return root;
     }
 
+    /** The trees that a snapshot was made from: other objects after each change. */
+    RunTree[] origin() {
+        RunTree[] trees = origin;
+        return trees == null ? new RunTree[] {root} : trees;
+    }
+
+    /** Whether two snapshots were made without a change in between. */
+    boolean isOfTheSameMoment(RangeSet other) {
+        return Arrays.equals(origin(), other.origin());
+    }
+
     /** The leaf that holds the last run that starts at or before an offset, if there is such a run. */
     private static RunTree.Leaf leaf(RunTree tree, long offset) {
         RunTree node = tree;
@@ -254,7 +296,7 @@ public final class RangeSet extends RangeSetRoot {
         return (RunTree.Leaf) node;
     }
 
-    private static long end(long offset, long size) {
+    static long end(long offset, long size) {
         if (offset < 0 || size <= 0 || offset > Long.MAX_VALUE - size) {
             throw new IllegalArgumentException(
                     "not a range: offset 0x" + Long.toHexString(offset) + ", size 0x" + Long.toHexString(size));

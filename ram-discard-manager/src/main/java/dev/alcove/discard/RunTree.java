@@ -9,7 +9,7 @@ import org.jspecify.annotations.Nullable;
  * the same depth. A change makes new nodes along one path (two for a long range) and shares all others, so that who has
  * a root has a picture of all runs at one moment, for free and without a lock.
  */
-sealed interface RunTree permits RunTree.Leaf, RunTree.Inner {
+sealed interface RunTree extends RunRoot permits RunTree.Leaf, RunTree.Inner {
     /** Children of an inner node, at most. Wider ones are read faster and changed slower. */
     int WIDTH = 64;
 
@@ -18,6 +18,11 @@ sealed interface RunTree permits RunTree.Leaf, RunTree.Inner {
 
     /** No runs. */
     Leaf EMPTY = new Leaf(new long[0], 0);
+
+    @Override
+    default RunTree tree() {
+        return this;
+    }
 
     /** Runs below this node. */
     int runs();
@@ -362,7 +367,7 @@ sealed interface RunTree permits RunTree.Leaf, RunTree.Inner {
     }
 
     /** Nodes above some children, of nearly the same width. */
-    private static RunTree[] packed(RunTree[] children, int count) {
+    static RunTree[] packed(RunTree[] children, int count) {
         int nodes = (count + WIDTH - 1) / WIDTH;
         RunTree[] packed = new RunTree[nodes];
         for (int i = 0; i < nodes; i++) {

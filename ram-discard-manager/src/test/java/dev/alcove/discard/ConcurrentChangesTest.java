@@ -48,8 +48,8 @@ class ConcurrentChangesTest {
     @Test
     void readersSeeOnlyStatesThatExisted() throws InterruptedException {
         RamDiscardManager manager = new RamDiscardManager(SIZE);
-        PopulatedRanges one = new PopulatedRanges(SIZE, PAGE, false);
-        PopulatedRanges two = new PopulatedRanges(SIZE, PAGE, false);
+        PopulatedRanges one = new PopulatedRanges(SIZE, PAGE, false, new RegionSet(SIZE, 16));
+        PopulatedRanges two = new PopulatedRanges(SIZE, PAGE, false, new RegionSet(SIZE, 16));
         one.populate(0, PAGE);
         two.populate(0, PAGE);
         assertTrue(manager.addSource(one).isDone());
@@ -84,8 +84,8 @@ class ConcurrentChangesTest {
     @Test
     void aReaderLooksAgainWhenSomethingHasChanged() {
         RamDiscardManager manager = new RamDiscardManager(SIZE);
-        PopulatedRanges one = new PopulatedRanges(SIZE, PAGE, false);
-        PopulatedRanges two = new PopulatedRanges(SIZE, PAGE, false);
+        PopulatedRanges one = new PopulatedRanges(SIZE, PAGE, false, new RegionSet(SIZE, 16));
+        PopulatedRanges two = new PopulatedRanges(SIZE, PAGE, false, new RegionSet(SIZE, 16));
         one.populate(0, PAGE);
         two.populate(0, PAGE);
         Runnable[] meanwhile = {() -> {}};
@@ -142,7 +142,7 @@ class ConcurrentChangesTest {
     @Test
     void listenersThatComeAndGoSeeEachConversionOrItsResult() throws InterruptedException {
         RamDiscardManager manager = new RamDiscardManager(SIZE);
-        PopulatedRanges shared = new PopulatedRanges(SIZE, PAGE, false);
+        PopulatedRanges shared = new PopulatedRanges(SIZE, PAGE, false, new RegionSet(SIZE, 16));
         VirtioMem memory = new VirtioMem(manager, 16 * PAGE, (_, _) -> {});
         assertTrue(manager.addSource(shared).isDone());
         assertTrue(manager.addSource(memory).isDone());

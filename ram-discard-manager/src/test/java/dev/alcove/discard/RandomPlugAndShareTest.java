@@ -23,7 +23,7 @@ class RandomPlugAndShareTest {
     private static final long SIZE = PAGES * PAGE;
 
     private final RamDiscardManager manager = new RamDiscardManager(SIZE);
-    private final PopulatedRanges shared = new PopulatedRanges(SIZE, PAGE, false);
+    private final PopulatedRanges shared = new PopulatedRanges(SIZE, PAGE, false, new RegionSet(SIZE, 16));
     private final BitSet sharedPages = new BitSet();
     private final BitSet pluggedPages = new BitSet();
     private final BitSet releasedPages = new BitSet();

@@ -27,7 +27,8 @@ class RandomTransactionsTest {
         boolean added;
 
         ModelledSource(int pagesPerPiece) {
-            ranges = new PopulatedRanges(PAGES * PAGE, pagesPerPiece * PAGE, false);
+            ranges = new PopulatedRanges(
+                    PAGES * PAGE, pagesPerPiece * PAGE, false, new RegionSet(PAGES * PAGE, 15));
             step = pagesPerPiece;
         }
     }

@@ -83,7 +83,7 @@ public final class ConversionEngine {
         this.planner = new ConversionPlanner(memory.blocks().stream()
                 .map(block -> new Block(block.range(), block.state().orElse(null)))
                 .toList());
-        this.attributes = new KvmAttributes(vm);
+        this.attributes = new KvmAttributes(vm, memory.blocks());
         this.executor = new ConversionExecutor(memory.blocks(), attributes, counters, order);
         this.quota = new SharedQuota(policy, planner.blocks());
         this.log = new RefusalLog(refusals, System::nanoTime);

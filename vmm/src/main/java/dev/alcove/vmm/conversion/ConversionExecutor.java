@@ -160,7 +160,7 @@ final class ConversionExecutor {
 
     private Outcome set(Slice slice, long offset, long size, boolean toPrivate) {
         try {
-            attributes.set(blocks[slice.block], offset, size, toPrivate);
+            attributes.set(slice.block, offset, size, toPrivate);
             return Outcome.done();
         } catch (SyscallException refused) {
             return new Outcome.Refused(refused.errno(), String.valueOf(refused.getMessage()));

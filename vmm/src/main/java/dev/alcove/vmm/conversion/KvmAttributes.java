@@ -3,11 +3,12 @@ package dev.alcove.vmm.conversion;
 
 import dev.alcove.bindings.kvm.kvm;
 import dev.alcove.discard.RangeSet;
+import dev.alcove.discard.RegionSet;
 import dev.alcove.kvm.Vm;
 import dev.alcove.memory.InPlaceBacking;
 import dev.alcove.memory.RamBlock;
 import dev.alcove.sys.SyscallException;
-import java.util.Arrays;
+import java.util.List;
 
 /**
  * The memory attributes of a VM, or of its guest_memfds where they convert in place, and what was set so far: the kernel
@@ -16,53 +17,49 @@ import java.util.Arrays;
  * <p>Thread safe without a lock, as the set is. Ranges that overlap are the caller's to exclude.
  */
 final class KvmAttributes {
-    /** Bytes of guest physical addresses that share a set, as a power of two; the next ones have another. */
-    private static final int REGION_SHIFT = 24;
-
-    /** A power of two. */
-    private static final int SETS = 64;
-
     private final Vm vm;
-    /** Guest physical addresses that are private, in several sets: vCPUs that convert far from each other share none. */
-    private final RangeSet[] privates = new RangeSet[SETS];
+    private final RamBlock[] blocks;
+    /** What of each block is private, by its offsets. */
+    private final RegionSet[] privates;
 
-    KvmAttributes(Vm vm) {
+    /** The attributes of a VM of which all memory is shared. */
+    KvmAttributes(Vm vm, List<RamBlock> blocks) {
         this.vm = vm;
-        Arrays.setAll(privates, number -> new RangeSet());
+        this.blocks = blocks.toArray(RamBlock[]::new);
+        this.privates = blocks.stream()
+                .map(block -> new RegionSet(block.range().size()))
+                .toArray(RegionSet[]::new);
     }
 
     /**
      * Sets a range; all of it or nothing.
      *
-     * @param block that the range is in
+     * @param number of the block that the range is in
      * @param offset in the block
      * @throws SyscallException where the kernel refuses
      */
-    void set(RamBlock block, long offset, long size, boolean toPrivate) {
-        long gpa = block.range().start().value() + offset;
+    void set(int number, long offset, long size, boolean toPrivate) {
+        RamBlock block = blocks[number];
         if (block.backing() instanceof InPlaceBacking inPlace) {
             inPlace.convert(offset, size, toPrivate);
         } else {
+            long gpa = block.range().start().value() + offset;
             vm.setMemoryAttributes(gpa, size, toPrivate ? kvm.KVM_MEMORY_ATTRIBUTE_PRIVATE() : 0);
         }
-        long end = gpa + size;
-        for (long at = gpa; at < end; ) {
-            long limit = Math.min(end, ((at >>> REGION_SHIFT) + 1) << REGION_SHIFT);
-            RangeSet set = privates[(int) (at >>> REGION_SHIFT) & SETS - 1];
-            if (toPrivate) {
-                set.add(at, limit - at);
-            } else {
-                set.remove(at, limit - at);
-            }
-            at = limit;
+        if (toPrivate) {
+            privates[number].add(offset, size);
+        } else {
+            privates[number].remove(offset, size);
         }
     }
 
-    /** All that is private; exact where nothing changes meanwhile. */
+    /** Guest physical addresses that are private; where something changes meanwhile, of one moment in each block. */
     RangeSet privates() {
         RangeSet all = new RangeSet();
-        for (RangeSet set : privates) {
-            set.forEach(0, Long.MAX_VALUE, all::add);
+        for (int number = 0; number < blocks.length; number++) {
+            long start = blocks[number].range().start().value();
+            long size = blocks[number].range().size();
+            privates[number].snapshot().forEach(0, size, (offset, length) -> all.add(start + offset, length));
         }
         return all;
     }

@@ -3,7 +3,6 @@ package dev.alcove.vmm.conversion;
 
 import dev.alcove.discard.GpaRange;
 import dev.alcove.discard.PopulatedRanges;
-import dev.alcove.discard.RangeSet;
 import dev.alcove.sys.Errno;
 import dev.alcove.vmm.conversion.ConversionPlanner.Block;
 import java.util.List;
@@ -17,6 +16,8 @@ final class SharedQuota {
     private final ConversionPolicy policy;
     private final List<Block> blocks;
     private final boolean countsBytes;
+    /** So many pieces the shared memory has where every second page is private. */
+    private final long mostExtents;
     /** Shared now, and promised to conversions that run. Kept only where bytes are limited. */
     private final AtomicLong sharedBytes = new AtomicLong();
 
@@ -24,9 +25,13 @@ final class SharedQuota {
         this.policy = policy;
         this.blocks = blocks;
         this.countsBytes = policy.sharedBytes() != Long.MAX_VALUE;
+        this.mostExtents = blocks.stream()
+                .filter(block -> block.state() != null)
+                .mapToLong(block -> Math.ceilDiv(block.range().size(), 2 * ConversionRequest.PAGE))
+                .sum();
         for (Block block : blocks) {
             PopulatedRanges state = block.state();
-            sharedBytes.addAndGet(state == null ? block.range().size() : state.snapshot().bytes());
+            sharedBytes.addAndGet(state == null ? block.range().size() : state.populatedBytes());
         }
     }
 
@@ -91,27 +96,23 @@ final class SharedQuota {
             long to = to(block, range);
             PopulatedRanges state = block.state();
             if (from < to && state != null) {
-                state.snapshot().forEachGap(from, to - from, (offset, size) -> bytes[0] += size);
+                state.snapshot(from, to - from).forEachGap(from, to - from, (offset, size) -> bytes[0] += size);
             }
         }
         return bytes[0];
     }
 
+    /** Counts only where the answer depends on it: counting reads what all vCPUs write. */
     private Answer extents(ConversionRequest request) {
+        if (mostExtents <= policy.sharedExtents() || blocks.stream().noneMatch(block -> grows(block, request))) {
+            return Answer.YES;
+        }
         int count = 0;
         int growth = 0;
         for (Block block : blocks) {
             PopulatedRanges state = block.state();
-            if (state == null) {
-                continue;
-            }
-            RangeSet shared = state.snapshot();
-            count += shared.runCount();
-            long from = from(block, request.range());
-            long to = to(block, request.range());
-            if (from < to && count > 0) {
-                growth += grows(shared, from, to, block.range().size(), request.toPrivate()) ? 1 : 0;
-            }
+            count += state == null ? 0 : state.populatedRuns();
+            growth += count > 0 && grows(block, request) ? 1 : 0;
         }
         return growth > 0 && count > policy.sharedExtents() - growth
                 ? new Answer(Errno.E2BIG, request + ": the shared memory is in " + count + " pieces, and may not be in"
@@ -119,13 +120,19 @@ final class SharedQuota {
                 : Answer.YES;
     }
 
-    /** Whether there is a piece more: shared memory that touches no other, or a hole in the middle of a piece. */
-    private static boolean grows(RangeSet shared, long from, long to, long end, boolean toPrivate) {
+    /** Whether a block has a piece more: shared memory that touches no other, or a hole in the middle of a piece. */
+    private static boolean grows(Block block, ConversionRequest request) {
+        PopulatedRanges shared = block.state();
+        long from = from(block, request.range());
+        long to = to(block, request.range());
+        if (from >= to || shared == null) {
+            return false;
+        }
         long low = Math.max(0, from - 1);
-        long high = Math.min(end, to + 1);
-        return toPrivate
-                ? low < from && to < high && shared.containsAll(low, high - low)
-                : !shared.containsAny(low, high - low);
+        long high = Math.min(block.range().size(), to + 1);
+        return request.toPrivate()
+                ? low < from && to < high && shared.isPopulated(low, high - low)
+                : shared.isDiscarded(low, high - low);
     }
 
     private static long from(Block block, GpaRange range) {

@@ -3,11 +3,11 @@ package dev.alcove.kernel.kvm;
 
 import java.lang.invoke.MethodHandles;
 import java.lang.invoke.VarHandle;
-import java.util.concurrent.atomic.AtomicInteger;
+import java.util.concurrent.ConcurrentLinkedQueue;
 
 /**
  * The guest frames whose invalidation has started and not ended, without a line of memory that two invalidators write:
- * each thread has a place of its own, as far as there are enough.
+ * each thread has a place of its own, which it keeps, as far as there are enough.
  *
  * <p>No locks. What a place says is published by a volatile write of its state. From its start until it is narrowed an
  * invalidation covers all frames, so that the range can be found out under its protection.
@@ -21,20 +21,27 @@ final class Invalidations {
     /** Longs from one place to the next: two cache lines, because processors fetch them in pairs. */
     private static final int STRIDE = 16;
 
+    /** The state of a place is the thread that has taken it, or this. */
     private static final long FREE = 0;
-    private static final long TAKEN = 1;
 
     // What is where in a place, behind its state.
     private static final int FIRST = 1;
     private static final int END = 2;
-    private static final int THREAD = 3;
-    private static final int FROM = 4;
-    private static final int TO = 5;
+    private static final int FROM = 3;
+    private static final int TO = 4;
 
     private final long[] places = new long[(PLACES + 1) * STRIDE];
 
+    /**
+     * The thread that has used each place last, or 0: written only by who has taken the place, and nearly never, so that
+     * all can look without waiting for a line that another one writes.
+     */
+    private final long[] threads = new long[PLACES + 2 * STRIDE];
+
     /** Invalidations that found no place. */
-    private final AtomicInteger others = new AtomicInteger();
+    private final ConcurrentLinkedQueue<Other> others = new ConcurrentLinkedQueue<>();
+
+    private record Other(long thread, long from, long to) {}
 
     Invalidations() {
         for (int i = 0; i < PLACES; i++) {
@@ -46,6 +53,10 @@ final class Invalidations {
         return (place & PLACES - 1) * STRIDE + STRIDE / 2;
     }
 
+    private static int threadOf(int place) {
+        return (place & PLACES - 1) + STRIDE;
+    }
+
     /**
      * Starts an invalidation of all frames.
      *
@@ -54,17 +65,34 @@ final class Invalidations {
      */
     int start(long from, long to) {
         long thread = Thread.currentThread().threadId();
+        int place = take(thread, false);
+        if (place < 0) {
+            place = take(thread, true);
+        }
+        if (place < 0) {
+            others.add(new Other(thread, from, to));
+            return -1;
+        }
+        places[place + FROM] = from;
+        places[place + TO] = to;
+        return place;
+    }
+
+    /** @param foreign whether a place will do that another thread has used before */
+    private int take(long thread, boolean foreign) {
         for (int i = 0; i < PLACES; i++) {
-            int place = at((int) thread + i);
-            if ((long) LONG.getOpaque(places, place) == FREE && LONG.compareAndSet(places, place, FREE, TAKEN)) {
-                // Read by this thread only, but for the first to whom others compare their own number.
-                LONG.setOpaque(places, place + THREAD, thread);
-                places[place + FROM] = from;
-                places[place + TO] = to;
+            int number = (int) thread + i;
+            int place = at(number);
+            long last = (long) LONG.getOpaque(threads, threadOf(number));
+            if ((foreign || last == thread || last == 0)
+                    && (long) LONG.getOpaque(places, place) == FREE
+                    && LONG.compareAndSet(places, place, FREE, thread)) {
+                if (last != thread) {
+                    LONG.setOpaque(threads, threadOf(number), thread);
+                }
                 return place;
             }
         }
-        others.getAndIncrement();
         return -1;
     }
 
@@ -76,23 +104,23 @@ final class Invalidations {
         }
     }
 
-    /** Ends an invalidation of the same thread. */
+    /** Ends an invalidation of the same thread; of one that has not been started, as its machine was not there yet, nothing. */
     void end(long from, long to) {
         long thread = Thread.currentThread().threadId();
         for (int i = 0; i < PLACES; i++) {
-            int place = at((int) thread + i);
-            if ((long) LONG.getOpaque(places, place + THREAD) == thread
+            int number = (int) thread + i;
+            int place = at(number);
+            if ((long) LONG.getOpaque(threads, threadOf(number)) == thread
+                    && (long) LONG.getOpaque(places, place) == thread
                     && places[place + FROM] == from
                     && places[place + TO] == to) {
-                LONG.setOpaque(places, place + THREAD, 0L);
                 LONG.setOpaque(places, place + FIRST, 0L);
                 LONG.setOpaque(places, place + END, Long.MAX_VALUE);
                 LONG.setVolatile(places, place, FREE);
                 return;
             }
         }
-        // None that has started before its machine was there to be told.
-        others.getAndUpdate(count -> Math.max(0, count - 1));
+        others.remove(new Other(thread, from, to));
     }
 
     /**
@@ -100,12 +128,12 @@ final class Invalidations {
      * is.
      */
     boolean cover(long gfn) {
-        if (others.get() != 0) {
+        if (!others.isEmpty()) {
             return true;
         }
         for (int i = 0; i < PLACES; i++) {
             int place = at(i);
-            if ((long) LONG.getVolatile(places, place) == TAKEN
+            if ((long) LONG.getVolatile(places, place) != FREE
                     && gfn >= (long) LONG.getAcquire(places, place + FIRST)
                     && gfn < (long) LONG.getAcquire(places, place + END)) {
                 return true;

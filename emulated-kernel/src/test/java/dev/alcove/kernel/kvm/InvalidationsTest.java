@@ -4,6 +4,8 @@ package dev.alcove.kernel.kvm;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Random;
+import java.util.Set;
+import java.util.concurrent.ConcurrentHashMap;
 import org.junit.jupiter.api.Test;
 
 import static org.junit.jupiter.api.Assertions.assertEquals;
@@ -25,6 +27,44 @@ final class InvalidationsTest {
         assertFalse(invalidations.cover(7));
         invalidations.end(5, 7);
         assertFalse(invalidations.cover(5));
+    }
+
+    /** Also those whose numbers are alike in the lower bits. */
+    @Test
+    void threadsHaveAPlaceEachAndKeepIt() throws InterruptedException {
+        Set<Integer> places = ConcurrentHashMap.newKeySet();
+        for (int i = 0; i < 16; i++) {
+            Thread thread = Thread.ofPlatform().start(() -> {
+                int place = invalidations.start(5, 7);
+                invalidations.end(5, 7);
+                if (invalidations.start(6, 8) == place) {
+                    places.add(place);
+                }
+                invalidations.end(6, 8);
+            });
+            thread.join();
+            for (int skipped = 0; skipped < 15; skipped++) {
+                Thread.ofPlatform().start(() -> {}).join();
+            }
+        }
+        assertEquals(16, places.size());
+        int place = invalidations.start(1, 2);
+        assertTrue(places.contains(place), "of a thread that has ended");
+        invalidations.end(1, 2);
+        assertFalse(invalidations.cover(1));
+    }
+
+    @Test
+    void theEndOfWhatHasNotBegunEndsNothing() {
+        for (int i = 0; i < 20; i++) {
+            invalidations.start(i, i + 1);
+        }
+        invalidations.end(30, 31);
+        for (int i = 0; i < 20; i++) {
+            assertTrue(invalidations.cover(i));
+            invalidations.end(i, i + 1);
+        }
+        assertFalse(invalidations.cover(0));
     }
 
     /** Within each other and one behind the other, more than there are places for, and the same range twice. */

@@ -27,6 +27,7 @@ final class MemfdContractTest {
     private static final int SEAL_SHRINK = 2;
     private static final int SEAL_GROW = 4;
     private static final int SEAL_WRITE = 8;
+    private static final int SEAL_FUTURE_WRITE = 16;
 
     private static long size(Syscalls sys, int fd, Arena arena) {
         MemorySegment stat = arena.allocate(144, 8);
@@ -298,6 +299,28 @@ final class MemfdContractTest {
             assertEquals(15, sys.fcntl(fd, Linux.F_GET_SEALS, 0));
         }
         sys.close(fd);
+    }
+
+    @EveryKernel
+    void anEmptyRangeIsPunchedUnlessTheFileIsSealed(KernelUnderTest kernel) {
+        Syscalls sys = kernel.sys();
+        for (int seal : new int[] {SEAL_WRITE, SEAL_FUTURE_WRITE}) {
+            int fd = fd(sys.memfdCreate("empty", Linux.MFD_ALLOW_SEALING));
+            ok(sys.ftruncate(fd, 4 * PAGE + 100));
+            long[][] ranges = {{0, PAGE}, {PAGE, 4 * PAGE}, {10, 20}, {4 * PAGE, PAGE}, {64 * PAGE, PAGE}, {100, 2 * PAGE}};
+            for (long[] range : ranges) {
+                ok(sys.fallocate(fd, PUNCH, range[0], range[1]));
+            }
+            try (Arena arena = Arena.ofConfined()) {
+                assertEquals(4 * PAGE + 100, size(sys, fd, arena));
+            }
+            ok(sys.fcntl(fd, Linux.F_ADD_SEALS, seal));
+            for (long[] range : ranges) {
+                fails(Errno.EPERM, sys.fallocate(fd, PUNCH, range[0], range[1]));
+            }
+            fails(Errno.EINVAL, sys.fallocate(fd, PUNCH, 0, 0));
+            sys.close(fd);
+        }
     }
 
     @EveryKernel

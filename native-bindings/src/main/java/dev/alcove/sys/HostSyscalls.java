@@ -64,10 +64,23 @@ public final class HostSyscalls implements Syscalls {
     private static final long NR_GETTID = 186;
     private static final long NR_GETDENTS64 = 217;
     private static final long NR_TGKILL = 234;
+    private static final long NR_CACHESTAT = 451;
     private static final long SIGSET_BYTES = 8;
 
-    private final ThreadLocal<MemorySegment> callState =
-            ThreadLocal.withInitial(() -> Arena.ofAuto().allocate(Linker.Option.captureStateLayout()));
+    /** Two cache lines, as processors fetch them in pairs: what is written with each call is a thread's own. */
+    private static final long LINES = 128;
+
+    // Of the arguments of cachestat(2): struct cachestat_range is two numbers, struct cachestat five.
+    private static final long CACHESTAT_RANGE = 0;
+    private static final long CACHESTAT = 16;
+    private static final long CACHED = CACHESTAT;
+    private static final long EVICTED = CACHESTAT + 24;
+
+    private final ThreadLocal<MemorySegment> callState = ThreadLocal.withInitial(
+            () -> Arena.ofAuto().allocate(LINES, LINES).asSlice(0, Linker.Option.captureStateLayout()));
+
+    private final ThreadLocal<MemorySegment> cachestat =
+            ThreadLocal.withInitial(() -> Arena.ofAuto().allocate(LINES, LINES));
 
     private static MethodHandle function(String name, MemoryLayout result, MemoryLayout... arguments) {
         return LINKER.downcallHandle(
@@ -213,6 +226,16 @@ public final class HostSyscalls implements Syscalls {
         } catch (Throwable thrown) {
             throw unexpected(thrown);
         }
+    }
+
+    @Override
+    public long cachestat(int fd, long offset, long length) {
+        MemorySegment structs = cachestat.get();
+        structs.set(JAVA_LONG, CACHESTAT_RANGE, offset);
+        structs.set(JAVA_LONG, CACHESTAT_RANGE + 8, length);
+        long range = structs.address() + CACHESTAT_RANGE;
+        long answer = syscall(NR_CACHESTAT, fd, range, structs.address() + CACHESTAT, 0);
+        return answer == 0 ? structs.get(JAVA_LONG, CACHED) + structs.get(JAVA_LONG, EVICTED) : answer;
     }
 
     @Override

@@ -45,6 +45,15 @@ public interface Syscalls {
     /** lseek(2). */
     long lseek(int fd, long offset, int whence);
 
+    /**
+     * cachestat(2): how many pages of a file the kernel has in memory, or in its swap space.
+     *
+     * @return the number; {@code -ENOSYS} from a kernel before 6.5 and from those that have other means
+     */
+    default long cachestat(int fd, long offset, long length) {
+        return -Errno.ENOSYS;
+    }
+
     /** fstat(2) into a {@code struct stat} of 144 bytes. */
     int fstat(int fd, MemorySegment stat);
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 package dev.alcove.kernel.file;
 
-import dev.alcove.kernel.locking.RwSemaphore;
+import dev.alcove.kernel.locking.PercpuRwSemaphore;
 import dev.alcove.kernel.mm.PageStore;
 import dev.alcove.kernel.mm.PhysicalMemory;
 import dev.alcove.kernel.task.Task;
@@ -19,7 +19,8 @@ import java.util.TreeSet;
  * A memfd, or shared anonymous memory, which is a memfd without a descriptor (shmem).
  *
  * <p>Size and contents as far as read and write go are under the file's lock, above the page store's; seals and the
- * position as well.
+ * position as well. To punch whole pages shares the lock, where Linux has one punch at a time: nothing tells two punches
+ * at once from two in a row, because the page store does one after the other for each page.
  */
 public class MemoryFile extends OpenFile {
     public static final int F_SEAL_SEAL = 1;
@@ -41,7 +42,7 @@ public class MemoryFile extends OpenFile {
     private final long inode;
     private final long largestFolio;
     private final Runnable release;
-    private final RwSemaphore lock = new RwSemaphore();
+    private final PercpuRwSemaphore lock = new PercpuRwSemaphore();
 
     /** Pages past the end that fallocate(2) has reserved: nobody sees more of them than their number. */
     private final NavigableSet<Long> past = new TreeSet<>();
@@ -312,13 +313,31 @@ public class MemoryFile extends OpenFile {
         if ((mode & ~(Linux.FALLOC_FL_KEEP_SIZE | Linux.FALLOC_FL_PUNCH_HOLE)) != 0) {
             return -Errno.EOPNOTSUPP;
         }
+        boolean punches = (mode & Linux.FALLOC_FL_PUNCH_HOLE) != 0;
+        if (punches && ((offset | length) & PAGE - 1) == 0 && punchShared(offset, offset + length)) {
+            return 0;
+        }
         lock.writeLock().lock();
         try {
-            return (mode & Linux.FALLOC_FL_PUNCH_HOLE) != 0
+            return punches
                     ? punch(offset, offset + length)
                     : allocate(task, offset, offset + length, (mode & Linux.FALLOC_FL_KEEP_SIZE) != 0);
         } finally {
             lock.writeLock().unlock();
+        }
+    }
+
+    /** Punches whole pages, unless that is refused, or concerns what is guarded by the lock: nothing is done then. */
+    private boolean punchShared(long from, long to) {
+        lock.readLock().lock();
+        try {
+            if ((seals & NO_WRITING) != 0 || !past.isEmpty() || to > (size & -PAGE)) {
+                return false;
+            }
+            store.punch(from >> Linux.PAGE_SHIFT, (to - from) >> Linux.PAGE_SHIFT);
+            return true;
+        } finally {
+            lock.readLock().unlock();
         }
     }
 

@@ -18,11 +18,12 @@ import org.jspecify.annotations.Nullable;
  * SIGBUS, which the JVM turns into an InternalError.
  *
  * <p>A pin of one page takes no lock of the address space, as get_user_pages_fast(): it looks at a snapshot of the VMAs,
- * and whether that is still the one when it has the page. The store's lock keeps a punch away meanwhile.
+ * and whether that is still the one when it has the page. The store's lock keeps a punch away from pages that are pinned.
  *
  * <p>Lock order: address space, then page store, then whatever an {@link MmuNotifier} takes (leaves), then frames.
  * Faults, pins and copies share the lock; changes of the VMAs, and punches of a store that is mapped here, hold it
- * alone. Owners of mappings are released after the lock is dropped, as a release may take any lock.
+ * alone, but for punches that leave the store its frames: these take none, so that a notifier may be told of one that
+ * began before it was there, or after it has gone. Owners of mappings are released after the lock is dropped, as a release may take any lock.
  */
 public final class AddressSpace extends Mm {
     static final int READ_WRITE = Linux.PROT_READ | Linux.PROT_WRITE;
@@ -441,17 +442,21 @@ public final class AddressSpace extends Mm {
                 snapshot = vmas.values().toArray(Vma[]::new);
             }
             Vma vma = null;
-            for (int page = 0; page < count; page++) {
+            for (int page = 0; page < count; ) {
                 long next = address + ((long) page << Linux.PAGE_SHIFT);
                 if (vma == null || next >= vma.end()) {
                     vma = usable(next, write, true);
                 }
-                long frame = vma == null ? -Errno.EFAULT : frame(vma, next);
-                if (frame < 0) {
-                    return page > 0 ? page : (int) frame;
+                PageStore store = vma == null ? null : vma.store();
+                if (vma == null || store == null) {
+                    return page > 0 ? page : -Errno.EFAULT;
                 }
-                memory.pin(frame);
-                frames[at + page] = frame;
+                int wanted = (int) Math.min(count - page, (vma.end() - next) >> Linux.PAGE_SHIFT);
+                int pinned = store.pinShown(vma.index(next), wanted, frames, at + page);
+                if (pinned < wanted) {
+                    return page > 0 ? page + Math.max(0, pinned) : pinned;
+                }
+                page += wanted;
             }
             return count;
         } finally {

@@ -4,7 +4,7 @@ package dev.alcove.kernel.mm;
 import java.util.Map;
 import java.util.TreeMap;
 
-/** Runs of pages that no user mapping of a store shows. Guarded by the lock of the store. */
+/** Runs of pages that no user mapping of a store shows. Guarded by the lock of the store; a stripe is enough to look. */
 final class ConcealedPages {
     /** Start to end; no two touch. */
     private final TreeMap<Long, Long> runs = new TreeMap<>();

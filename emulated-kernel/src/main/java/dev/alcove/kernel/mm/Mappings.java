@@ -1,24 +1,24 @@
 // SPDX-License-Identifier: Apache-2.0
 package dev.alcove.kernel.mm;
 
+import dev.alcove.kernel.locking.StripedMutex;
 import java.util.Collections;
 import java.util.Comparator;
 import java.util.LinkedHashSet;
 import java.util.List;
 import java.util.Set;
-import java.util.concurrent.locks.Lock;
 
 /**
- * Who maps the pages of a store (rmap). Changed under the lock of the mapping's address space and that of the store; read
- * under either.
+ * Who maps the pages of a store (rmap). Changed under the lock of the mapping's address space and all of that of the store;
+ * read under either, or a stripe of the latter.
  */
 final class Mappings {
-    private final Lock storeLock;
+    private final StripedMutex storeLock;
     private final Set<Vma> mappings = new LinkedHashSet<>();
     /** The address spaces of the mappings, each once, in the order of their addresses. Replaced with them. */
     private volatile AddressSpace[] mappers = {};
 
-    Mappings(Lock storeLock) {
+    Mappings(StripedMutex storeLock) {
         this.storeLock = storeLock;
     }
 

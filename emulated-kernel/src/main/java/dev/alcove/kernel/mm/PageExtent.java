@@ -7,7 +7,7 @@ import org.jspecify.annotations.Nullable;
  * Consecutive pages of a store and their home frames.
  *
  * <p>{@code present}: the page has been handed to the kernel or was found touched. {@code departed}: the home frame
- * went away with somebody who still held it when the page was punched; set for good, under the store's lock.
+ * went away with somebody who still held it when the page was punched; set for good, under all of the store's lock.
  */
 final class PageExtent {
     final long first;
@@ -15,7 +15,7 @@ final class PageExtent {
     final long home;
     final PageBits present;
     volatile @Nullable PageBits departed;
-    /** Promised by fallocate(2), and still untouched if not present. Guarded by the store's lock. */
+    /** Promised by fallocate(2), and still untouched if not present. Made under all of the store's lock. */
     private @Nullable PageBits reserved;
 
     PageExtent(long first, long count, long home) {

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 package dev.alcove.kernel.mm;
 
-import dev.alcove.kernel.locking.Mutex;
+import dev.alcove.kernel.locking.StripedMutex;
 import dev.alcove.sys.Errno;
 import dev.alcove.sys.Linux;
 import java.lang.foreign.MemorySegment;
@@ -9,9 +9,9 @@ import java.lang.foreign.ValueLayout;
 import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.Comparator;
-import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
+import java.util.concurrent.ConcurrentHashMap;
 import org.jspecify.annotations.Nullable;
 
 /**
@@ -24,13 +24,18 @@ import org.jspecify.annotations.Nullable;
  * <p>A store can be the pages of a file of the host's ({@link #showIn}): who has mapped that file, in whatever process,
  * shares the frames.
  *
- * <p>Lock: one per store, below the address spaces that map it. {@link #frame} takes none for a page at home: its
- * answer holds only as long as the caller keeps the page from being punched (a lock of the file, or the notifier of an
- * address space).
+ * <p>Lock: one per store, in stripes, below the address spaces that map it. A stripe is enough for pages of its region
+ * that are at home, also to punch them where nobody else holds them; all the rest takes all stripes. {@link #frame} takes
+ * none for a page at home: its answer holds only as long as the caller keeps the page from being punched (a lock of the
+ * file, or the notifier of an address space). A home frame departs, and a frame goes to another owner, only under the
+ * locks of all address spaces that map the store: who copies to or from a frame holds the lock of one.
  */
 public final class PageStore {
     /** Pages of an extent at most: 1 GiB. */
     private static final long EXTENT = 1L << 18;
+
+    /** A region of 2 MiB has one stripe of the lock. */
+    private static final int REGION_SHIFT = 9;
 
     /** Home of pages that never had one. */
     private static final long NO_HOME = 1L << 62;
@@ -40,15 +45,15 @@ public final class PageStore {
     private final boolean pfnMap;
     /** The pool that the pages come from, if they come and go in units of huge pages. */
     private final @Nullable HugePages pool;
-    private final Mutex lock = new Mutex();
+    private final StripedMutex lock = new StripedMutex();
     private volatile long pages;
-    /** Sorted, never changed in place; replaced under the lock. */
+    /** Sorted, never changed in place; replaced under all of the lock. */
     private volatile PageExtent[] extents = {};
-    /** The frames of pages whose home frame departed. Guarded by the lock. */
-    private final Map<Long, Long> overrides = new HashMap<>();
-    /** Who maps pages. Changed under the lock of the mapping's address space and the store's. */
+    /** The frames of pages whose home frame departed. Changed under all of the lock. */
+    private final Map<Long, Long> overrides = new ConcurrentHashMap<>();
+    /** Who maps pages. */
     private final Mappings mappings = new Mappings(lock);
-    /** The private mappings that began as copies of pages of ours. Replaced under the lock. */
+    /** The private mappings that began as copies of pages of ours. Replaced under all of the lock. */
     private volatile AnonymousMemory[] copies = {};
     /** Pages that are none, within the length: [start, end). Set before the first use. */
     private long barredStart;
@@ -61,7 +66,7 @@ public final class PageStore {
     /** Whether pages may have been touched without the kernel's knowledge: user mappings showed them, or another process. */
     private volatile boolean touchable;
 
-    /** The file of the host's that the pages are in, or -1. Changed under the lock. */
+    /** The file of the host's that the pages are in, or -1. Changed under all of the lock. */
     private volatile int hostFile = -1;
 
     /**
@@ -255,20 +260,30 @@ public final class PageStore {
                 return extent.departed(index) ? -1 : index;
             }
         }
-        lock.lock();
-        try {
-            for (Map.Entry<Long, Long> override : overrides.entrySet()) {
-                if (override.getValue() == pfn) {
-                    return override.getKey();
-                }
+        for (Map.Entry<Long, Long> override : overrides.entrySet()) {
+            if (override.getValue() == pfn) {
+                return override.getKey();
             }
-            return -1;
-        } finally {
-            lock.unlock();
         }
+        return -1;
     }
 
-    /** Whether a user mapping may touch a page; the lock of an address space that maps it is held. */
+    private StripedMutex.Stripe stripe(long index) {
+        return lock.stripe(index >> REGION_SHIFT);
+    }
+
+    /** Where the pages end that have the same stripe, as they are in the same region. */
+    private static long regionEnd(long index) {
+        return (index | (1L << REGION_SHIFT) - 1) + 1;
+    }
+
+    /** Whether a page is in its home frame: what is enough for a stripe to guard it. */
+    private boolean atHome(long index) {
+        PageExtent extent = extent(index);
+        return extent != null && !extent.departed(index);
+    }
+
+    /** Whether a user mapping may touch a page; the lock of an address space that maps it is held, or the page's stripe. */
     boolean userAccessible(long index) {
         return userAccessible && concealed.until(index) == index;
     }
@@ -386,11 +401,11 @@ public final class PageStore {
             long old = pages;
             mappings.invalidate(newPages, old, true);
             pages = newPages;
+            show(Math.min(old, newPages), Math.max(old, newPages));
             if (newPages < old) {
                 free(newPages, old);
                 dropExtents(newPages);
             }
-            show(Math.min(old, newPages), Math.max(old, newPages));
             mappings.invalidate(newPages, old, false);
         } finally {
             mappings.unlockAll(locked);
@@ -468,34 +483,143 @@ public final class PageStore {
      * @return the frame; {@code -EFAULT} past the end; {@code -ENOMEM}
      */
     public long pin(long index) {
+        StripedMutex.Stripe stripe = stripe(index);
+        stripe.lock();
+        try {
+            if (atHome(index)) {
+                return pinLocked(index);
+            }
+        } finally {
+            stripe.unlock();
+        }
         lock.lock();
         try {
-            long frame = frame(index);
-            if (frame >= 0) {
-                memory.pin(frame);
-            }
-            return frame;
+            return pinLocked(index);
         } finally {
             lock.unlock();
         }
     }
 
+    private long pinLocked(long index) {
+        long frame = frame(index);
+        if (frame >= 0) {
+            memory.pin(frame);
+        }
+        return frame;
+    }
+
     /** As {@link #pin}, with {@code -EFAULT} also for a page that user mappings do not show. */
     long pinShown(long index) {
+        StripedMutex.Stripe stripe = stripe(index);
+        stripe.lock();
+        try {
+            if (!userAccessible(index)) {
+                return -Errno.EFAULT;
+            }
+            if (atHome(index)) {
+                return pinLocked(index);
+            }
+        } finally {
+            stripe.unlock();
+        }
         lock.lock();
         try {
-            return userAccessible(index) ? pin(index) : -Errno.EFAULT;
+            return userAccessible(index) ? pinLocked(index) : -Errno.EFAULT;
         } finally {
             lock.unlock();
+        }
+    }
+
+    /**
+     * As {@link #pinShown(long)} of consecutive pages.
+     *
+     * @param frames takes the frames, from {@code at} on
+     * @return how many are pinned; where the first one cannot be, why
+     */
+    int pinShown(long index, int count, long[] frames, int at) {
+        int done = 0;
+        while (done < count) {
+            int more = pinAtHome(index + done, count - done, frames, at + done);
+            if (more == 0) {
+                long frame = pinShown(index + done);
+                if (frame >= 0) {
+                    frames[at + done] = frame;
+                }
+                more = frame >= 0 ? 1 : (int) frame;
+            }
+            if (more < 0) {
+                return done > 0 ? done : more;
+            }
+            done += more;
+        }
+        return done;
+    }
+
+    /** Pins pages of the first one's region that are at home: how many; where the first cannot be had, why. */
+    private int pinAtHome(long index, int count, long[] frames, int at) {
+        int most = (int) Math.min(count, regionEnd(index) - index);
+        int done = 0;
+        StripedMutex.Stripe stripe = stripe(index);
+        stripe.lock();
+        try {
+            while (done < most && userAccessible(index + done) && atHome(index + done)) {
+                long frame = pinLocked(index + done);
+                if (frame < 0) {
+                    // What could not be had is not asked for again: to fail once is the caller's to know.
+                    return done > 0 ? done : (int) frame;
+                }
+                frames[at + done++] = frame;
+            }
+            return done;
+        } finally {
+            stripe.unlock();
         }
     }
 
     /** Frees pages: user mappings and the notifiers of their address spaces let go of them first, then the frames go. */
     public void punch(long firstIndex, long count) {
         long end = Math.min(firstIndex + count, pages);
-        if (firstIndex >= end) {
-            return;
+        if (firstIndex < end && !punchAtHome(firstIndex, end)) {
+            punchAll(firstIndex, end);
         }
+    }
+
+    /**
+     * Punches pages of one region that are all at home and held by nobody else: their frames stay, so that nobody needs to
+     * be kept away but who pins them meanwhile. What a user writes meanwhile goes or stays, as if written before or after.
+     *
+     * @return false, with nothing done, where it is not as simple as that
+     */
+    private boolean punchAtHome(long first, long end) {
+        if (end > regionEnd(first)) {
+            return false;
+        }
+        StripedMutex.Stripe stripe = stripe(first);
+        stripe.lock();
+        try {
+            if (copies.length != 0 || hostFile >= 0) {
+                return false;
+            }
+            PageExtent extent = extent(first);
+            if (extent == null) {
+                // No mapping shows them, or they would be in an extent.
+                return nextExtent(first) >= end;
+            }
+            if (extent.end() < end
+                    || extent.nextDeparted(first, end, true) < end
+                    || memory.firstHeld(extent.frame(first), extent.frame(end)) < extent.frame(end)) {
+                return false;
+            }
+            mappings.invalidate(first, end, true);
+            freeAtHome(extent, first, end);
+            mappings.invalidate(first, end, false);
+            return true;
+        } finally {
+            stripe.unlock();
+        }
+    }
+
+    private void punchAll(long firstIndex, long end) {
         noteCopies();
         for (AnonymousMemory copy : copies) {
             copy.punchSource(firstIndex, end);
@@ -630,33 +754,46 @@ public final class PageStore {
 
     private long next(long index, long end, boolean wanted) {
         noteCopies();
+        if (end <= regionEnd(index) && hostFile < 0) {
+            StripedMutex.Stripe stripe = stripe(index);
+            stripe.lock();
+            try {
+                return nextLocked(index, end, wanted);
+            } finally {
+                stripe.unlock();
+            }
+        }
         lock.lock();
         try {
-            long at = index;
-            while (at < end) {
-                PageExtent extent = extentOrFile(at);
-                if (extent == null) {
-                    if (!wanted) {
-                        return at;
-                    }
-                    at = Math.min(end, nextExtent(at));
-                    continue;
-                }
-                long limit = Math.min(end, extent.end());
-                harvest(extent, at, limit);
-                for (; at < limit; at++) {
-                    boolean present = extent.departed(at)
-                            ? overrides.getOrDefault(at, -1L) >= 0
-                            : extent.present.get((int) (at - extent.first));
-                    if (present == wanted) {
-                        return at;
-                    }
-                }
-            }
-            return end;
+            return nextLocked(index, end, wanted);
         } finally {
             lock.unlock();
         }
+    }
+
+    private long nextLocked(long index, long end, boolean wanted) {
+        long at = index;
+        while (at < end) {
+            PageExtent extent = extentOrFile(at);
+            if (extent == null) {
+                if (!wanted) {
+                    return at;
+                }
+                at = Math.min(end, nextExtent(at));
+                continue;
+            }
+            long limit = Math.min(end, extent.end());
+            harvest(extent, at, limit);
+            for (; at < limit; at++) {
+                boolean present = extent.departed(at)
+                        ? overrides.getOrDefault(at, -1L) >= 0
+                        : extent.present.get((int) (at - extent.first));
+                if (present == wanted) {
+                    return at;
+                }
+            }
+        }
+        return end;
     }
 
     /** Marks what user accesses have touched without the kernel's knowledge. */
@@ -757,10 +894,14 @@ public final class PageStore {
     }
 
     private long override(long index, boolean allocate) {
+        long found = overrides.getOrDefault(index, -1L);
+        if (found >= 0 || !allocate) {
+            return found;
+        }
         lock.lock();
         try {
             long frame = overrides.getOrDefault(index, -1L);
-            if (frame >= 0 || !allocate) {
+            if (frame >= 0) {
                 return frame;
             }
             return memory.mayAllocatePage("page") ? replacement(index) : -Errno.ENOMEM;
@@ -801,10 +942,7 @@ public final class PageStore {
                 while (at < stop) {
                     long held = memory.firstHeld(extent.frame(at), extent.frame(stop)) - extent.home + extent.first;
                     if (held > at) {
-                        if (touchable || extent.anyPresent(at, held)) {
-                            memory.discard(extent.frame(at), held - at);
-                        }
-                        extent.clearPresent(at, held);
+                        freeAtHome(extent, at, held);
                     }
                     if (held < stop) {
                         extent.depart(held);
@@ -812,8 +950,9 @@ public final class PageStore {
                         if (hostFile >= 0) {
                             memory.depart(extent.frame(held));
                         }
-                        memory.put(extent.frame(held));
+                        // The users' mappings first: who has a frame next is not to find what they write meanwhile.
                         show(held, held + 1);
+                        memory.put(extent.frame(held));
                     }
                     at = Math.min(stop, held + 1);
                 }
@@ -821,11 +960,19 @@ public final class PageStore {
         }
     }
 
+    /** Makes pages zero at home, which nobody else holds. */
+    private void freeAtHome(PageExtent extent, long from, long to) {
+        if (touchable || extent.anyPresent(from, to)) {
+            memory.discard(extent.frame(from), to - from);
+        }
+        extent.clearPresent(from, to);
+    }
+
     private void freeOverride(long index) {
         Long frame = overrides.remove(index);
         if (frame != null) {
-            memory.put(frame);
             show(index, index + 1);
+            memory.put(frame);
         }
     }
 

@@ -39,6 +39,7 @@ public final class PhysicalMemory implements AutoCloseable {
     /** Guarded by itself. */
     private final Extents extents;
 
+    private final TouchedPages touched;
     private final FileWindows windows = new FileWindows();
     private final HugePools hugePools = new HugePools();
 
@@ -67,6 +68,7 @@ public final class PhysicalMemory implements AutoCloseable {
                 0, bytes, Linux.PROT_READ | Linux.PROT_WRITE, Linux.MAP_SHARED | Linux.MAP_NORESERVE, memfd, 0));
         view = UserMappings.segment(physmap, bytes);
         counts = new FrameCounts(frames);
+        touched = new TouchedPages(host, memfd);
         extents = new Extents(1, frames - 1);
     }
 
@@ -208,7 +210,7 @@ public final class PhysicalMemory implements AutoCloseable {
     void discard(long pfn, long count) {
         if (windows.none()) {
             // To look whether there is anything costs a fraction of a punch, and often there is nothing.
-            if (seek(pfn, pfn + count, true) < pfn + count) {
+            if (touched.any(pfn, count)) {
                 punch(memfd, pfn << Linux.PAGE_SHIFT, count);
             }
             return;
@@ -330,6 +332,7 @@ public final class PhysicalMemory implements AutoCloseable {
     @Override
     public void close() {
         host.munmap(physmap, frames << Linux.PAGE_SHIFT);
+        touched.close();
         host.close(empty);
         host.close(memfd);
     }

@@ -87,8 +87,11 @@ public class ConversionBenchmark {
     /** A vCPU: half of the memory is its own. */
     @State(Scope.Thread)
     public static class Vcpu {
+        /** Where {@link #next} is; away from what lies around it, which may be that of another vCPU. */
+        private static final int NEXT = 16;
+
         private long start;
-        private long next;
+        private final long[] next = new long[2 * NEXT + 1];
 
         @Setup(Level.Trial)
         public void start(ConversionBenchmark vm) {
@@ -141,8 +144,8 @@ public class ConversionBenchmark {
     @Benchmark
     @OperationsPerInvocation(2)
     public void convert(Vcpu vcpu) {
-        GpaRange range = GpaRange.of(vcpu.start + vcpu.next, bytes);
-        vcpu.next = (vcpu.next + bytes) % (MEMORY / VCPUS);
+        GpaRange range = GpaRange.of(vcpu.start + vcpu.next[Vcpu.NEXT], bytes);
+        vcpu.next[Vcpu.NEXT] = (vcpu.next[Vcpu.NEXT] + bytes) % (MEMORY / VCPUS);
         check(engine.convert(new ConversionRequest(range, true)));
         check(engine.convert(new ConversionRequest(range, false)));
     }

@@ -30,12 +30,12 @@ abstract class DmaEvent extends Event {
     String outcome = "";
 
     /** Fills the event and records it. */
-    final void commit(long from, long bytes, MapStrategy how, MapCounters cost, Outcome answer) {
+    final void commit(long from, long bytes, MapStrategy how, long calls, Outcome answer) {
         end();
         iova = from;
         size = bytes;
         strategy = how.name();
-        ioctls = cost.mapIoctls() + cost.unmapIoctls();
+        ioctls = calls;
         outcome = answer.toString();
         commit();
     }

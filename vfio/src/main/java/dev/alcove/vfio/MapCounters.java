@@ -1,60 +1,48 @@
 // SPDX-License-Identifier: Apache-2.0
 package dev.alcove.vfio;
 
-import java.util.concurrent.atomic.LongAdder;
-import org.jspecify.annotations.Nullable;
+import dev.alcove.sys.ThreadCounts;
 
-/** What the mapping of guest memory for devices has cost so far. Thread safe. */
+/** What the mapping of guest memory for devices has cost so far. Thread safe; vCPUs write to no common cache line. */
 public final class MapCounters {
-    private final @Nullable MapCounters total;
-    private final LongAdder mapIoctls = new LongAdder();
-    private final LongAdder unmapIoctls = new LongAdder();
-    private final LongAdder mappedBytes = new LongAdder();
+    private static final int MAP_IOCTLS = 0;
+    private static final int UNMAP_IOCTLS = 1;
+    private static final int MAPPED_BYTES = 2;
+
+    private final ThreadCounts counts = new ThreadCounts(MAPPED_BYTES + 1);
 
     /** Counters of a mapper. */
-    MapCounters() {
-        this.total = null;
-    }
-
-    /**
-     * Counters of one change.
-     *
-     * @param total gets the same
-     */
-    MapCounters(MapCounters total) {
-        this.total = total;
-    }
+    MapCounters() {}
 
     /** ioctls that mapped something, also those that the kernel refused. */
     public long mapIoctls() {
-        return mapIoctls.sum();
+        return counts.sum(MAP_IOCTLS);
     }
 
     /** ioctls that unmapped something, also those that the kernel refused. */
     public long unmapIoctls() {
-        return unmapIoctls.sum();
+        return counts.sum(UNMAP_IOCTLS);
     }
 
     /** Bytes that are mapped now. */
     public long mappedBytes() {
-        return mappedBytes.sum();
+        return counts.sum(MAPPED_BYTES);
+    }
+
+    /** ioctls of the calling thread so far: a difference tells what something has cost. */
+    long ownIoctls() {
+        return counts.own(MAP_IOCTLS) + counts.own(UNMAP_IOCTLS);
     }
 
     void mapIoctl() {
-        mapIoctls.increment();
-        if (total != null) {
-            total.mapIoctl();
-        }
+        counts.add(MAP_IOCTLS, 1);
     }
 
     void unmapIoctl() {
-        unmapIoctls.increment();
-        if (total != null) {
-            total.unmapIoctl();
-        }
+        counts.add(UNMAP_IOCTLS, 1);
     }
 
     void mapped(long bytes) {
-        mappedBytes.add(bytes);
+        counts.add(MAPPED_BYTES, bytes);
     }
 }

@@ -68,24 +68,24 @@ final class MappedBlock implements RamDiscardListener {
     public Outcome populate(long offset, long size) {
         DmaMapEvent event = new DmaMapEvent();
         if (!event.isEnabled()) {
-            return map(offset, size, counters);
+            return map(offset, size);
         }
-        MapCounters cost = new MapCounters(counters);
+        long before = counters.ownIoctls();
         event.begin();
-        Outcome outcome = map(offset, size, cost);
-        event.commit(iova + offset, size, strategy, cost, outcome);
+        Outcome outcome = map(offset, size);
+        event.commit(iova + offset, size, strategy, counters.ownIoctls() - before, outcome);
         return outcome;
     }
 
-    private Outcome map(long offset, long size, MapCounters cost) {
+    private Outcome map(long offset, long size) {
         Outcome outcome = mapper.room(whole ? 1 : strategy.mappings(size));
         if (outcome.isDone()) {
             try {
                 outcome = whole
-                        ? strategy.mapWhole(source, offset, iova + offset, size, cost)
-                        : strategy.map(source, offset, iova + offset, size, cost);
+                        ? strategy.mapWhole(source, offset, iova + offset, size, counters)
+                        : strategy.map(source, offset, iova + offset, size, counters);
             } catch (RuntimeException | Error thrown) {
-                takeBack(offset, size, cost);
+                takeBack(offset, size);
                 throw thrown;
             }
         }
@@ -97,9 +97,9 @@ final class MappedBlock implements RamDiscardListener {
     }
 
     /** Nobody knows how much of it was mapped. An unmap of nothing may be refused. */
-    private void takeBack(long offset, long size, MapCounters cost) {
+    private void takeBack(long offset, long size) {
         try {
-            strategy.unmap(iova + offset, size, cost);
+            strategy.unmap(iova + offset, size, counters);
         } catch (SyscallException refused) {
             if (refused.errno() != Errno.ENOENT) {
                 throw refused;
@@ -111,17 +111,17 @@ final class MappedBlock implements RamDiscardListener {
     public Outcome discard(long offset, long size) {
         DmaUnmapEvent event = new DmaUnmapEvent();
         if (!event.isEnabled()) {
-            return unmap(offset, size, counters);
+            return unmap(offset, size);
         }
-        MapCounters cost = new MapCounters(counters);
+        long before = counters.ownIoctls();
         event.begin();
-        Outcome outcome = unmap(offset, size, cost);
-        event.commit(iova + offset, size, strategy, cost, outcome);
+        Outcome outcome = unmap(offset, size);
+        event.commit(iova + offset, size, strategy, counters.ownIoctls() - before, outcome);
         return outcome;
     }
 
     /** Unmaps what the books say is mapped in a range, in one ioctl. */
-    private Outcome unmap(long offset, long size, MapCounters cost) {
+    private Outcome unmap(long offset, long size) {
         long expected = pages.count(offset, size);
         if (expected == 0) {
             return DONE;
@@ -136,13 +136,13 @@ final class MappedBlock implements RamDiscardListener {
         }
         long unmapped;
         try {
-            unmapped = strategy.unmap(iova + start, end - start, cost);
+            unmapped = strategy.unmap(iova + start, end - start, counters);
         } catch (SyscallException failure) {
-            return restore(start, end, MapStrategy.refused(failure), cost);
+            return restore(start, end, MapStrategy.refused(failure));
         } catch (AlcoveException failure) {
             return new Outcome.Unsafe(String.valueOf(failure.getMessage()));
         } catch (RuntimeException | Error failure) {
-            return restore(start, end, new Outcome.Refused(Errno.EIO, "the unmap threw " + failure), cost);
+            return restore(start, end, new Outcome.Refused(Errno.EIO, "the unmap threw " + failure));
         }
         counters.mapped(-pages.set(offset, size, false));
         if (unmapped != expected) {
@@ -153,12 +153,12 @@ final class MappedBlock implements RamDiscardListener {
     }
 
     /** After an unmap that failed: maps again what is gone. */
-    private Outcome restore(long start, long end, Outcome failure, MapCounters cost) {
+    private Outcome restore(long start, long end, Outcome failure) {
         List<RamSection> runs = new ArrayList<>();
         pages.forEach(start, end - start, (from, length) -> runs.add(new RamSection(from, length)));
         try {
             for (RamSection run : runs) {
-                strategy.restore(source, run.offset(), iova + run.offset(), run.size(), cost);
+                strategy.restore(source, run.offset(), iova + run.offset(), run.size(), counters);
             }
         } catch (SyscallException second) {
             return new Outcome.Unsafe(failure + "; and mapping it again: " + second.getMessage());

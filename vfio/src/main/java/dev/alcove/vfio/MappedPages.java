@@ -14,12 +14,15 @@ import java.lang.invoke.VarHandle;
 final class MappedPages {
     private static final int SHIFT = 12;
 
+    /** Words before the first page: the array's length, which all read, is not on a cache line that changes. */
+    private static final int PAD = 16;
+
     private static final VarHandle WORD = MethodHandles.arrayElementVarHandle(long[].class);
 
     private final long[] words;
 
     MappedPages(long bytes) {
-        this.words = new long[Math.toIntExact((bytes + (64L << SHIFT) - 1) / (64L << SHIFT))];
+        this.words = new long[PAD + Math.toIntExact((bytes + (64L << SHIFT) - 1) / (64L << SHIFT))];
     }
 
     /** Sets or clears a range; the answer is how many bytes changed. */
@@ -31,8 +34,8 @@ final class MappedPages {
             int word = (int) (from >>> 6);
             long mask = mask(from, to);
             long before = mapped
-                    ? (long) WORD.getAndBitwiseOr(words, word, mask)
-                    : (long) WORD.getAndBitwiseAnd(words, word, ~mask);
+                    ? (long) WORD.getAndBitwiseOr(words, PAD + word, mask)
+                    : (long) WORD.getAndBitwiseAnd(words, PAD + word, ~mask);
             changed += Long.bitCount(mapped ? ~before & mask : before & mask);
             from = (long) (word + 1) << 6;
         }
@@ -52,7 +55,7 @@ final class MappedPages {
         long pages = 0;
         while (from < to) {
             int word = (int) (from >>> 6);
-            pages += Long.bitCount((long) WORD.getVolatile(words, word) & mask(from, to));
+            pages += Long.bitCount((long) WORD.getVolatile(words, PAD + word) & mask(from, to));
             from = (long) (word + 1) << 6;
         }
         return pages << SHIFT;
@@ -64,7 +67,7 @@ final class MappedPages {
         long to = limit >>> SHIFT;
         while (from < to) {
             int word = (int) (from >>> 6);
-            long bits = (long) WORD.getVolatile(words, word);
+            long bits = (long) WORD.getVolatile(words, PAD + word);
             long found = (mapped ? bits : ~bits) & mask(from, to);
             if (found != 0) {
                 return (((long) word << 6) + Long.numberOfTrailingZeros(found)) << SHIFT;

@@ -285,8 +285,7 @@ public final class ConversionEngine {
             runs += slice.runs();
         }
         quota.done(request.toPrivate(), bytes);
-        (request.toPrivate() ? counters.toPrivate : counters.toShared).increment();
-        counters.bytes.add(bytes);
+        counters.converted(request.toPrivate(), bytes);
         if (event != null) {
             event.changed = bytes;
             event.slices = slices;
@@ -297,7 +296,7 @@ public final class ConversionEngine {
 
     /** The VM ends, its memory with it: neither worth undoing nor worth freeing. */
     private Outcome givenUp(ConversionRequest request, Slice last, long bytes) {
-        counters.bytes.add(bytes);
+        counters.givenUp(bytes);
         return refuse(Errno.EINTR, request + ": the VM ends, at " + last);
     }
 
@@ -306,7 +305,7 @@ public final class ConversionEngine {
     }
 
     private Outcome refuse(int errno, String reason) {
-        counters.failed.increment();
+        counters.conversionFailed();
         try {
             log.refused(reason);
         } catch (RuntimeException | Error _) {
@@ -317,7 +316,7 @@ public final class ConversionEngine {
 
     /** Known before there is a text, for which there may be neither memory nor stack. */
     private Outcome lost(ConversionRequest request, Throwable thrown) {
-        counters.failed.increment();
+        counters.conversionFailed();
         boolean first = unsafe == null;
         unsafe = first ? "a conversion ended half way" : unsafe;
         String reason = request + ": " + thrown;
@@ -326,7 +325,7 @@ public final class ConversionEngine {
     }
 
     private Outcome unsafe(String reason) {
-        counters.failed.increment();
+        counters.conversionFailed();
         if (unsafe == null) {
             unsafe = reason;
         }

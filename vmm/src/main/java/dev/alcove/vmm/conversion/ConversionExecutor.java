@@ -189,7 +189,7 @@ final class ConversionExecutor {
         try {
             block.backing().release(slice.toPrivate ? Side.SHARED : Side.PRIVATE, slice.start(), slice.hull());
         } catch (RuntimeException | Error _) {
-            counters.notFreed.add(slice.bytes());
+            counters.notFreed(slice.bytes());
         }
     }
 

@@ -16,8 +16,7 @@ final class SharedQuota {
     private final ConversionPolicy policy;
     private final List<Block> blocks;
     private final boolean countsBytes;
-    /** So many pieces the shared memory has where every second page is private. */
-    private final long mostExtents;
+    private final ExtentQuota extents;
     /** Shared now, and promised to conversions that run. Kept only where bytes are limited. */
     private final AtomicLong sharedBytes = new AtomicLong();
 
@@ -25,10 +24,7 @@ final class SharedQuota {
         this.policy = policy;
         this.blocks = blocks;
         this.countsBytes = policy.sharedBytes() != Long.MAX_VALUE;
-        this.mostExtents = blocks.stream()
-                .filter(block -> block.state() != null)
-                .mapToLong(block -> Math.ceilDiv(block.range().size(), 2 * ConversionRequest.PAGE))
-                .sum();
+        this.extents = new ExtentQuota(blocks, policy.sharedExtents());
         for (Block block : blocks) {
             PopulatedRanges state = block.state();
             sharedBytes.addAndGet(state == null ? block.range().size() : state.populatedBytes());
@@ -57,8 +53,12 @@ final class SharedQuota {
                 return new Answer(Errno.EPERM, request + ": " + range + " is not to be converted");
             }
         }
-        Answer extents = extents(request);
-        return extents.errno() == 0 && countsBytes && !request.toPrivate() ? reserve(request) : extents;
+        int pieces = extents.begin(request);
+        if (pieces > 0) {
+            return new Answer(Errno.E2BIG, request + ": the shared memory is in " + pieces + " pieces, and may not be in"
+                    + " more than " + policy.sharedExtents());
+        }
+        return countsBytes && !request.toPrivate() ? reserve(request) : Answer.YES;
     }
 
     /** Some bytes have changed their state: what became shared was reserved before. */
@@ -100,39 +100,6 @@ final class SharedQuota {
             }
         }
         return bytes[0];
-    }
-
-    /** Counts only where the answer depends on it: counting reads what all vCPUs write. */
-    private Answer extents(ConversionRequest request) {
-        if (mostExtents <= policy.sharedExtents() || blocks.stream().noneMatch(block -> grows(block, request))) {
-            return Answer.YES;
-        }
-        int count = 0;
-        int growth = 0;
-        for (Block block : blocks) {
-            PopulatedRanges state = block.state();
-            count += state == null ? 0 : state.populatedRuns();
-            growth += count > 0 && grows(block, request) ? 1 : 0;
-        }
-        return growth > 0 && count > policy.sharedExtents() - growth
-                ? new Answer(Errno.E2BIG, request + ": the shared memory is in " + count + " pieces, and may not be in"
-                        + " more than " + policy.sharedExtents())
-                : Answer.YES;
-    }
-
-    /** Whether a block has a piece more: shared memory that touches no other, or a hole in the middle of a piece. */
-    private static boolean grows(Block block, ConversionRequest request) {
-        PopulatedRanges shared = block.state();
-        long from = from(block, request.range());
-        long to = to(block, request.range());
-        if (from >= to || shared == null) {
-            return false;
-        }
-        long low = Math.max(0, from - 1);
-        long high = Math.min(block.range().size(), to + 1);
-        return request.toPrivate()
-                ? low < from && to < high && shared.isPopulated(low, high - low)
-                : shared.isDiscarded(low, high - low);
     }
 
     private static long from(Block block, GpaRange range) {

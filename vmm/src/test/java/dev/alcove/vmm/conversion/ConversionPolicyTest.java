@@ -2,12 +2,15 @@
 package dev.alcove.vmm.conversion;
 
 import dev.alcove.discard.GpaRange;
+import dev.alcove.discard.PopulatedRanges;
 import dev.alcove.sys.Errno;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.concurrent.atomic.AtomicLong;
 import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.Test;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.ValueSource;
 
 import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertTrue;
@@ -83,6 +86,31 @@ class ConversionPolicyTest {
             assertEquals(0, vm.hypercall(0, 32 * PAGE, true), "it always may become less");
             assertEquals(List.of(), vm.checker.check());
         }
+    }
+
+    /** Enough for promises to be made; each by its own thread, so that they have to be taken back near the limit. */
+    @ParameterizedTest
+    @ValueSource(ints = {64, 100, 1000, 2047, 2048})
+    void aLimitOnPiecesIsExactWhateverWasPromised(int limit) throws InterruptedException {
+        long pages = 4096;
+        PopulatedRanges state = new PopulatedRanges(pages * PAGE, PAGE, false);
+        ExtentQuota quota =
+                new ExtentQuota(List.of(new ConversionPlanner.Block(GpaRange.of(0, pages * PAGE), state)), limit);
+        for (int piece = 0; piece < pages / 2; piece++) {
+            long page = 2L * piece;
+            ConversionRequest request = new ConversionRequest(GpaRange.of(page * PAGE, PAGE), false);
+            int[] answer = new int[1];
+            Thread thread = new Thread(() -> answer[0] = quota.begin(request));
+            thread.start();
+            thread.join();
+            assertEquals(Math.min(piece, limit) < limit ? 0 : limit, answer[0], "piece " + piece);
+            if (answer[0] == 0) {
+                state.populate(page * PAGE, PAGE);
+            }
+        }
+        ConversionRequest less = new ConversionRequest(GpaRange.of(0, PAGE), true);
+        assertEquals(0, quota.begin(less));
+        assertEquals(Math.min(limit, (int) pages / 2), state.populatedRuns());
     }
 
     @Test

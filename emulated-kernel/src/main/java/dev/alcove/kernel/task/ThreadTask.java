@@ -2,6 +2,7 @@
 package dev.alcove.kernel.task;
 
 import dev.alcove.kernel.file.OpenFile;
+import dev.alcove.kernel.locking.LinesBefore;
 import dev.alcove.kernel.mm.AddressSpace;
 import dev.alcove.kernel.mm.LockedMemory;
 import dev.alcove.sys.Errno;
@@ -17,7 +18,9 @@ import org.jspecify.annotations.Nullable;
  * <p>While a call runs it keeps what the call needs: the files it looked up, open until it returns, and the window,
  * a segment that was handed to the call directly and may be accessed although it lies in no VMA.
  */
-public final class ThreadTask implements Task, UserMemory {
+public final class ThreadTask extends LinesBefore implements Task, UserMemory {
+    private static final int FIRST = 32;
+
     private final TaskGroup group;
     private final int tid;
     private final WeakReference<Thread> thread;
@@ -26,8 +29,10 @@ public final class ThreadTask implements Task, UserMemory {
     private @Nullable MemorySegment window;
     private long windowStart;
     private long windowSize;
-    private @Nullable OpenFile[] borrowed = new OpenFile[4];
-    private int borrowedCount;
+    /** The files that were looked up, from {@link #FIRST} on: what is before them is space, as in {@link LinesBefore}. */
+    private @Nullable OpenFile[] borrowed = new OpenFile[FIRST + 4];
+
+    private int borrowedEnd = FIRST;
 
     ThreadTask(TaskGroup group, int tid, Thread thread) {
         this.group = group;
@@ -54,9 +59,9 @@ public final class ThreadTask implements Task, UserMemory {
     public void leave() {
         window = null;
         group.faults().leave();
-        while (borrowedCount > 0) {
-            OpenFile file = borrowed[--borrowedCount];
-            borrowed[borrowedCount] = null;
+        while (borrowedEnd > FIRST) {
+            OpenFile file = borrowed[--borrowedEnd];
+            borrowed[borrowedEnd] = null;
             if (file != null) {
                 file.giveBack();
             }
@@ -67,10 +72,10 @@ public final class ThreadTask implements Task, UserMemory {
     public @Nullable OpenFile file(int fd) {
         OpenFile file = group.files().borrow(fd);
         if (file != null) {
-            if (borrowedCount == borrowed.length) {
-                borrowed = Arrays.copyOf(borrowed, 2 * borrowedCount);
+            if (borrowedEnd == borrowed.length) {
+                borrowed = Arrays.copyOf(borrowed, 2 * borrowedEnd);
             }
-            borrowed[borrowedCount++] = file;
+            borrowed[borrowedEnd++] = file;
         }
         return file;
     }

@@ -121,7 +121,7 @@ public final class AddressSpace extends Mm {
             }
             boolean shared = (flags & Linux.MAP_TYPE) != Linux.MAP_PRIVATE;
             Vma vma = new Vma(this, address, address + length, protection, shared, owner, store, region, offset);
-            int error = store == null ? 0 : store.map(vma);
+            int error = store == null ? 0 : store.shown().map(vma);
             if (error != 0) {
                 hide(address, vma.pages());
                 free.give(address >> Linux.PAGE_SHIFT, vma.pages());
@@ -222,7 +222,7 @@ public final class AddressSpace extends Mm {
                 vmas.put(part.start(), part);
             }
             if (vma.store() != null) {
-                vma.store().replace(vma, parts);
+                vma.store().shown().replace(vma, parts);
             }
             if (hide(from, (to - from) >> Linux.PAGE_SHIFT) != 0) {
                 throw new IllegalStateException(
@@ -377,7 +377,7 @@ public final class AddressSpace extends Mm {
             Vma vma = entry.getValue();
             PageStore store = vma.store();
             return store != null
-                    && store.userAccessible(vma.index(address))
+                    && store.shown().accessible(vma.index(address))
                     && vma.allows(true)
                     && (vma.shared() || store.frameIfPresent(vma.index(address)) >= 0);
         } finally {
@@ -405,7 +405,7 @@ public final class AddressSpace extends Mm {
     private static long frame(Vma vma, long address) {
         PageStore store = vma.store();
         long index = vma.index(address);
-        return store == null || !store.userAccessible(index) ? -Errno.EFAULT : store.frame(index);
+        return store == null || !store.shown().accessible(index) ? -Errno.EFAULT : store.frame(index);
     }
 
     @Override

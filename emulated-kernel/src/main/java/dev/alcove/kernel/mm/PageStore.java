@@ -4,14 +4,7 @@ package dev.alcove.kernel.mm;
 import dev.alcove.kernel.locking.StripedMutex;
 import dev.alcove.sys.Errno;
 import dev.alcove.sys.Linux;
-import java.lang.foreign.MemorySegment;
-import java.lang.foreign.ValueLayout;
-import java.util.ArrayList;
 import java.util.Arrays;
-import java.util.Comparator;
-import java.util.List;
-import java.util.Map;
-import java.util.concurrent.ConcurrentHashMap;
 import org.jspecify.annotations.Nullable;
 
 /**
@@ -20,6 +13,9 @@ import org.jspecify.annotations.Nullable;
  * <p>Pages have home frames in large extents, so that an untouched store costs nothing and a mapping of it is one
  * host mapping. A page that is punched while a DMA pin holds its frame leaves that frame to the pin and gets another
  * one on its next use, as on Linux.
+ *
+ * <p>Which frame a page has is kept by {@link PageFrames}, and what user mappings show of them by {@link ShownPages}; here is
+ * what happens to pages.
  *
  * <p>A store can be the pages of a file of the host's ({@link #showIn}): who has mapped that file, in whatever process,
  * shares the frames.
@@ -31,43 +27,20 @@ import org.jspecify.annotations.Nullable;
  * locks of all address spaces that map the store: who copies to or from a frame holds the lock of one.
  */
 public final class PageStore {
-    /** Pages of an extent at most: 1 GiB. */
-    private static final long EXTENT = 1L << 18;
-
     /** A region of 2 MiB has one stripe of the lock. */
     private static final int REGION_SHIFT = 9;
 
-    /** Home of pages that never had one. */
-    private static final long NO_HOME = 1L << 62;
-
     private final PhysicalMemory memory;
-    private final boolean userAccessible;
     private final boolean pfnMap;
     /** The pool that the pages come from, if they come and go in units of huge pages. */
     private final @Nullable HugePages pool;
     private final StripedMutex lock = new StripedMutex();
-    private volatile long pages;
-    /** Sorted, never changed in place; replaced under all of the lock. */
-    private volatile PageExtent[] extents = {};
-    /** The frames of pages whose home frame departed. Changed under all of the lock. */
-    private final Map<Long, Long> overrides = new ConcurrentHashMap<>();
+    private final PageFrames frames;
     /** Who maps pages. */
     private final Mappings mappings = new Mappings(lock);
+    private final ShownPages shown;
     /** The private mappings that began as copies of pages of ours. Replaced under all of the lock. */
     private volatile AnonymousMemory[] copies = {};
-    /** Pages that are none, within the length: [start, end). Set before the first use. */
-    private long barredStart;
-
-    private long barredEnd;
-
-    /** Pages that user mappings do not show now. Changed under the locks of all who map them, and ours. */
-    private final ConcealedPages concealed = new ConcealedPages();
-
-    /** Whether pages may have been touched without the kernel's knowledge: user mappings showed them, or another process. */
-    private volatile boolean touchable;
-
-    /** The file of the host's that the pages are in, or -1. Changed under all of the lock. */
-    private volatile int hostFile = -1;
 
     /**
      * @param pages length in pages
@@ -80,10 +53,10 @@ public final class PageStore {
     private PageStore(
             PhysicalMemory memory, long pages, boolean userAccessible, boolean pfnMap, @Nullable HugePages pool) {
         this.memory = memory;
-        this.pages = pages;
-        this.userAccessible = userAccessible;
         this.pfnMap = pfnMap;
         this.pool = pool;
+        frames = new PageFrames(memory, lock, pool == null ? 1 : pool.frames(), pages);
+        shown = new ShownPages(memory, lock, mappings, frames, userAccessible);
         if (pool != null) {
             pool.add(this);
         }
@@ -102,26 +75,15 @@ public final class PageStore {
      * Frames that belong to others, as a driver shows them to user space (VM_PFNMAP): they can be touched, and not be
      * pinned. The store takes a reference to each, until it is closed.
      */
-    public static PageStore ofFrames(PhysicalMemory memory, long[] frames) {
-        PageStore store = new PageStore(memory, frames.length, true, true, null);
-        PageExtent extent = new PageExtent(0, frames.length, NO_HOME);
-        for (int i = 0; i < frames.length; i++) {
-            memory.get(frames[i]);
-            extent.depart(i);
-            store.overrides.put((long) i, frames[i]);
-        }
-        store.extents = new PageExtent[] {extent};
+    public static PageStore ofFrames(PhysicalMemory memory, long[] pfns) {
+        PageStore store = new PageStore(memory, pfns.length, true, true, null);
+        store.frames.placeAll(pfns);
         return store;
     }
 
     /** Makes pages [from, to) none, as if they were past the end. Before anybody uses the store. */
     public void bar(long from, long to) {
-        barredStart = from;
-        barredEnd = to;
-    }
-
-    private boolean barred(long index) {
-        return index >= barredStart && index < barredEnd;
+        frames.bar(from, to);
     }
 
     /**
@@ -130,21 +92,21 @@ public final class PageStore {
      *
      * @return 0 or {@code -ENOMEM}
      */
-    public int place(long index, long frame) {
-        lock.lock();
-        try {
-            PageExtent extent = grow(index);
-            if (extent == null) {
-                return -Errno.ENOMEM;
-            }
-            memory.get(frame);
-            memory.put(extent.frame(index));
-            extent.depart(index);
-            overrides.put(index, frame);
-            return 0;
-        } finally {
-            lock.unlock();
-        }
+    public int place(long index, long pfn) {
+        return frames.place(index, pfn);
+    }
+
+    /**
+     * Makes the pages those of a file of the host's, page for page; what they hold goes over. Nobody may use a page
+     * meanwhile.
+     *
+     * @param fd stays open as long as the store; the file is as long as the store, or is made so before a page past its
+     *     end is used
+     * @return 0, or the negated errno of a file that cannot be mapped shared and writable
+     */
+    public int showIn(int fd) {
+        noteCopies();
+        return frames.showIn(fd);
     }
 
     /** What became of {@link #conceal}. */
@@ -164,65 +126,17 @@ public final class PageStore {
      * A user access raises SIGBUS from now on.
      */
     public Concealed conceal(long first, long end) {
-        AddressSpace[] locked = mappings.lockAll();
-        try {
-            long held = firstHeld(first, end);
-            if (held < end) {
-                return new Concealed.Held(held);
-            }
-            mappings.invalidate(first, end, true);
-            boolean shown = reshow(first, end, true);
-            mappings.invalidate(first, end, false);
-            return shown ? new Concealed.Done() : new Concealed.NoMemory();
-        } finally {
-            mappings.unlockAll(locked);
-        }
+        return shown.conceal(first, end);
     }
 
     /** Lets user mappings show pages again; false, with nothing changed, where the host has no room for more mappings. */
     public boolean reveal(long first, long end) {
-        AddressSpace[] locked = mappings.lockAll();
-        try {
-            return reshow(first, end, false);
-        } finally {
-            mappings.unlockAll(locked);
-        }
+        return shown.reveal(first, end);
     }
 
-    private boolean reshow(long first, long end, boolean conceal) {
-        ConcealedPages before = concealed.copy(first, end);
-        concealed.change(first, end, conceal);
-        for (Vma vma : mappings.all()) {
-            if (show(vma, first, end) != 0) {
-                concealed.change(first, end, false);
-                concealed.addAll(before);
-                show(first, end);
-                return false;
-            }
-        }
-        return true;
-    }
-
-    private long firstHeld(long first, long end) {
-        for (PageExtent extent : extents) {
-            long at = Math.max(first, extent.first);
-            long last = Math.min(end, extent.end());
-            while (at < last) {
-                long stop = extent.nextDeparted(at, last, true);
-                long held = memory.firstHeld(extent.frame(at), extent.frame(stop));
-                if (held < extent.frame(stop)) {
-                    return extent.first + (held - extent.home);
-                }
-                at = extent.nextDeparted(stop, last, false);
-                for (long page = stop; page < at; page++) {
-                    Long frame = overrides.get(page);
-                    if (frame != null && memory.firstHeld(frame, frame + 1) == frame) {
-                        return page;
-                    }
-                }
-            }
-        }
-        return end;
+    /** What user mappings show. */
+    ShownPages shown() {
+        return shown;
     }
 
     void addCopy(AnonymousMemory copy) {
@@ -252,22 +166,6 @@ public final class PageStore {
         }
     }
 
-    /** The page that a frame is of this store's, or -1. */
-    public long indexOf(long pfn) {
-        for (PageExtent extent : extents) {
-            if (pfn >= extent.home && pfn < extent.home + extent.count) {
-                long index = extent.first + (pfn - extent.home);
-                return extent.departed(index) ? -1 : index;
-            }
-        }
-        for (Map.Entry<Long, Long> override : overrides.entrySet()) {
-            if (override.getValue() == pfn) {
-                return override.getKey();
-            }
-        }
-        return -1;
-    }
-
     private StripedMutex.Stripe stripe(long index) {
         return lock.stripe(index >> REGION_SHIFT);
     }
@@ -277,25 +175,19 @@ public final class PageStore {
         return (index | (1L << REGION_SHIFT) - 1) + 1;
     }
 
-    /** Whether a page is in its home frame: what is enough for a stripe to guard it. */
-    private boolean atHome(long index) {
-        PageExtent extent = extent(index);
-        return extent != null && !extent.departed(index);
-    }
-
-    /** Whether a user mapping may touch a page; the lock of an address space that maps it is held, or the page's stripe. */
-    boolean userAccessible(long index) {
-        return userAccessible && concealed.until(index) == index;
+    /** The page that a frame is of this store's, or -1. */
+    public long indexOf(long pfn) {
+        return frames.indexOf(pfn);
     }
 
     /** Length in pages. */
     public long pages() {
-        return pages;
+        return frames.pages();
     }
 
     /** Whether a user mapping may touch the pages. */
     public boolean userAccessible() {
-        return userAccessible;
+        return shown.accessible();
     }
 
     /** The pool, if pages come and go in units of huge pages, and mappings end at them. */
@@ -303,16 +195,11 @@ public final class PageStore {
         return pool;
     }
 
-    /** Pages of the smallest unit that comes and goes. */
-    private long unit() {
-        return pool == null ? 1 : pool.frames();
-    }
-
     /** How many units, which are huge pages if it is made of such, have a page with a frame. */
     public long presentUnits() {
         long count = 0;
-        long end = pages;
-        long last = unit() - 1;
+        long end = frames.pages();
+        long last = frames.unit() - 1;
         for (long at = nextPresent(0, end); at < end; at = nextPresent((at | last) + 1, end)) {
             count++;
         }
@@ -326,71 +213,7 @@ public final class PageStore {
 
     /** Whether somebody besides the store holds a frame: a DMA pin, or a driver (F_SEAL_WRITE waits for them). */
     public boolean held() {
-        lock.lock();
-        try {
-            for (PageExtent extent : extents) {
-                if (memory.firstHeld(extent.home, extent.home + extent.count) < extent.home + extent.count) {
-                    return true;
-                }
-            }
-            return overrides.values().stream().anyMatch(frame -> memory.firstHeld(frame, frame + 1) == frame);
-        } finally {
-            lock.unlock();
-        }
-    }
-
-    /**
-     * Makes the pages those of a file of the host's, page for page; what they hold goes over. Nobody may use a page
-     * meanwhile.
-     *
-     * @param fd stays open as long as the store; the file is as long as the store, or is made so before a page past its
-     *     end is used
-     * @return 0, or the negated errno of a file that cannot be mapped shared and writable
-     */
-    public int showIn(int fd) {
-        lock.lock();
-        try {
-            for (PageExtent extent : extents) {
-                for (long at = extent.first; at < extent.end(); ) {
-                    long first = extent.nextDeparted(at, extent.end(), false);
-                    long end = extent.nextDeparted(first, extent.end(), true);
-                    int error = first == end ? 0 : showHome(extent, first, end, fd);
-                    if (error != 0) {
-                        return error;
-                    }
-                    at = end;
-                }
-            }
-            hostFile = fd;
-            touchable = true;
-            return 0;
-        } finally {
-            lock.unlock();
-        }
-    }
-
-    private int showHome(PageExtent extent, long first, long end, int fd) {
-        byte[][] contents = new byte[(int) (end - first)][];
-        for (long page = first; page < end; page++) {
-            contents[(int) (page - first)] = frameIfPresent(page) < 0
-                    ? new byte[0]
-                    : memory.segment(extent.frame(page), 1).toArray(ValueLayout.JAVA_BYTE);
-        }
-        int error = memory.show(extent.frame(first), end - first, fd, first << Linux.PAGE_SHIFT);
-        for (int i = 0; error == 0 && i < contents.length; i++) {
-            MemorySegment page = memory.segment(extent.frame(first) + i, 1);
-            MemorySegment.copy(contents[i], 0, page, ValueLayout.JAVA_BYTE, 0, contents[i].length);
-        }
-        return error;
-    }
-
-    /** Gives fresh frames the file's pages; false, with the frames freed, when that cannot be. */
-    private boolean show(long home, long index, long count) {
-        if (hostFile >= 0 && memory.show(home, count, hostFile, index << Linux.PAGE_SHIFT) != 0) {
-            memory.put(home, count);
-            return false;
-        }
-        return true;
+        return frames.held();
     }
 
     /** Changes the length (ftruncate); pages past the end are freed as by {@link #punch}. */
@@ -398,13 +221,13 @@ public final class PageStore {
         noteCopies();
         AddressSpace[] locked = mappings.lockAll();
         try {
-            long old = pages;
+            long old = frames.pages();
             mappings.invalidate(newPages, old, true);
-            pages = newPages;
-            show(Math.min(old, newPages), Math.max(old, newPages));
+            frames.resize(newPages);
+            shown.show(Math.min(old, newPages), Math.max(old, newPages));
             if (newPages < old) {
                 free(newPages, old);
-                dropExtents(newPages);
+                frames.dropExtents(newPages);
             }
             mappings.invalidate(newPages, old, false);
         } finally {
@@ -418,56 +241,25 @@ public final class PageStore {
      * @return the frame, without a reference taken; {@code -EFAULT} past the end; {@code -ENOMEM}
      */
     public long frame(long index) {
-        return frame(index, true);
+        return frames.frame(index, true);
     }
 
     /** As {@link #frame}; an allocation that the kernel does not make in this place is not charged. */
     long frame(long index, boolean charged) {
-        if (index < 0 || index >= pages || barred(index)) {
-            return -Errno.EFAULT;
-        }
-        PageExtent extent = extent(index);
-        if (extent == null) {
-            extent = grow(index);
-            if (extent == null) {
-                return -Errno.ENOMEM;
-            }
-        }
-        if (extent.departed(index)) {
-            return charged ? override(index, true) : replacement(index);
-        }
-        int bit = (int) (index - extent.first);
-        if (!extent.present.get(bit)) {
-            if (charged && !mayBecomePresent(extent, index)) {
-                return -Errno.ENOMEM;
-            }
-            extent.present.set(bit);
-        }
-        return extent.frame(index);
-    }
-
-    /** Whether a page that the kernel knows of no touch of may be had; one that a user has touched is there already. */
-    private boolean mayBecomePresent(PageExtent extent, long index) {
-        if (memory.mayRefusePage()) {
-            harvest(extent, index, index + 1);
-            if (extent.present.get((int) (index - extent.first))) {
-                return true;
-            }
-        }
-        return memory.mayAllocatePage("page");
+        return frames.frame(index, charged);
     }
 
     /** As {@link #frame}, but -1 when the page has no frame yet. */
     public long frameIfPresent(long index) {
-        if (index < 0 || index >= pages) {
+        if (index < 0 || index >= frames.pages()) {
             return -1;
         }
-        PageExtent extent = extentOrFile(index);
+        PageExtent extent = frames.extentOrFile(index);
         if (extent == null) {
             return -1;
         }
         if (extent.departed(index)) {
-            return override(index, false);
+            return frames.override(index, false);
         }
         return nextPresent(index, index + 1) == index ? extent.frame(index) : -1;
     }
@@ -483,10 +275,22 @@ public final class PageStore {
      * @return the frame; {@code -EFAULT} past the end; {@code -ENOMEM}
      */
     public long pin(long index) {
+        return pin(index, false);
+    }
+
+    /** As {@link #pin(long)}, with {@code -EFAULT} also for a page that user mappings do not show. */
+    long pinShown(long index) {
+        return pin(index, true);
+    }
+
+    private long pin(long index, boolean onlyShown) {
         StripedMutex.Stripe stripe = stripe(index);
         stripe.lock();
         try {
-            if (atHome(index)) {
+            if (onlyShown && !shown.accessible(index)) {
+                return -Errno.EFAULT;
+            }
+            if (frames.atHome(index)) {
                 return pinLocked(index);
             }
         } finally {
@@ -494,56 +298,34 @@ public final class PageStore {
         }
         lock.lock();
         try {
-            return pinLocked(index);
+            return onlyShown && !shown.accessible(index) ? -Errno.EFAULT : pinLocked(index);
         } finally {
             lock.unlock();
         }
     }
 
     private long pinLocked(long index) {
-        long frame = frame(index);
+        long frame = frames.frame(index, true);
         if (frame >= 0) {
             memory.pin(frame);
         }
         return frame;
     }
 
-    /** As {@link #pin}, with {@code -EFAULT} also for a page that user mappings do not show. */
-    long pinShown(long index) {
-        StripedMutex.Stripe stripe = stripe(index);
-        stripe.lock();
-        try {
-            if (!userAccessible(index)) {
-                return -Errno.EFAULT;
-            }
-            if (atHome(index)) {
-                return pinLocked(index);
-            }
-        } finally {
-            stripe.unlock();
-        }
-        lock.lock();
-        try {
-            return userAccessible(index) ? pinLocked(index) : -Errno.EFAULT;
-        } finally {
-            lock.unlock();
-        }
-    }
-
     /**
      * As {@link #pinShown(long)} of consecutive pages.
      *
-     * @param frames takes the frames, from {@code at} on
+     * @param pfns takes the frames, from {@code at} on
      * @return how many are pinned; where the first one cannot be, why
      */
-    int pinShown(long index, int count, long[] frames, int at) {
+    int pinShown(long index, int count, long[] pfns, int at) {
         int done = 0;
         while (done < count) {
-            int more = pinAtHome(index + done, count - done, frames, at + done);
+            int more = pinAtHome(index + done, count - done, pfns, at + done);
             if (more == 0) {
                 long frame = pinShown(index + done);
                 if (frame >= 0) {
-                    frames[at + done] = frame;
+                    pfns[at + done] = frame;
                 }
                 more = frame >= 0 ? 1 : (int) frame;
             }
@@ -556,19 +338,19 @@ public final class PageStore {
     }
 
     /** Pins pages of the first one's region that are at home: how many; where the first cannot be had, why. */
-    private int pinAtHome(long index, int count, long[] frames, int at) {
+    private int pinAtHome(long index, int count, long[] pfns, int at) {
         int most = (int) Math.min(count, regionEnd(index) - index);
         int done = 0;
         StripedMutex.Stripe stripe = stripe(index);
         stripe.lock();
         try {
-            while (done < most && userAccessible(index + done) && atHome(index + done)) {
+            while (done < most && shown.accessible(index + done) && frames.atHome(index + done)) {
                 long frame = pinLocked(index + done);
                 if (frame < 0) {
                     // What could not be had is not asked for again: to fail once is the caller's to know.
                     return done > 0 ? done : (int) frame;
                 }
-                frames[at + done++] = frame;
+                pfns[at + done++] = frame;
             }
             return done;
         } finally {
@@ -578,7 +360,7 @@ public final class PageStore {
 
     /** Frees pages: user mappings and the notifiers of their address spaces let go of them first, then the frames go. */
     public void punch(long firstIndex, long count) {
-        long end = Math.min(firstIndex + count, pages);
+        long end = Math.min(firstIndex + count, frames.pages());
         if (firstIndex < end && !punchAtHome(firstIndex, end)) {
             punchAll(firstIndex, end);
         }
@@ -597,13 +379,13 @@ public final class PageStore {
         StripedMutex.Stripe stripe = stripe(first);
         stripe.lock();
         try {
-            if (copies.length != 0 || hostFile >= 0) {
+            if (copies.length != 0 || frames.hostFile() >= 0) {
                 return false;
             }
-            PageExtent extent = extent(first);
+            PageExtent extent = frames.extent(first);
             if (extent == null) {
                 // No mapping shows them, or they would be in an extent.
-                return nextExtent(first) >= end;
+                return frames.nextExtent(first) >= end;
             }
             if (extent.end() < end
                     || extent.nextDeparted(first, end, true) < end
@@ -628,6 +410,7 @@ public final class PageStore {
         try {
             mappings.invalidate(firstIndex, end, true);
             free(firstIndex, end);
+            int hostFile = frames.hostFile();
             if (hostFile >= 0) {
                 // Others may have touched pages of the file that have no frame here.
                 memory.punch(hostFile, firstIndex << Linux.PAGE_SHIFT, end - firstIndex);
@@ -652,16 +435,16 @@ public final class PageStore {
     public int reserve(long index, boolean charged) {
         lock.lock();
         try {
-            if (index < 0 || index >= pages) {
+            if (index < 0 || index >= frames.pages()) {
                 return -Errno.EFAULT;
             }
-            PageExtent extent = grow(index);
+            PageExtent extent = frames.grow(index);
             if (extent == null) {
                 return -Errno.ENOMEM;
             }
             if (extent.departed(index)) {
-                boolean fresh = override(index, false) < 0;
-                return override(index, true) < 0 ? -Errno.ENOMEM : fresh ? 1 : 0;
+                boolean fresh = frames.override(index, false) < 0;
+                return frames.override(index, true) < 0 ? -Errno.ENOMEM : fresh ? 1 : 0;
             }
             if (extent.occupied(index)) {
                 // What was promised before is made now: to fail later and take it back would break the first promise.
@@ -669,7 +452,7 @@ public final class PageStore {
                 extent.reserve(index);
                 return 0;
             }
-            if (charged && !mayBecomePresent(extent, index)) {
+            if (charged && !frames.mayBecomePresent(extent, index)) {
                 return -Errno.ENOMEM;
             }
             boolean touched = extent.present.get((int) (index - extent.first));
@@ -684,7 +467,7 @@ public final class PageStore {
     public void cancel(long index) {
         lock.lock();
         try {
-            PageExtent extent = extent(index);
+            PageExtent extent = frames.extent(index);
             if (extent == null) {
                 return;
             }
@@ -703,12 +486,7 @@ public final class PageStore {
         noteCopies();
         lock.lock();
         try {
-            long count = overrides.values().stream().filter(frame -> frame >= 0).count();
-            for (PageExtent extent : extents) {
-                harvest(extent, extent.first, extent.end());
-                count += extent.occupied();
-            }
-            return count;
+            return frames.occupied();
         } finally {
             lock.unlock();
         }
@@ -742,8 +520,8 @@ public final class PageStore {
                 throw new IllegalStateException(
                         "a page store is closed under " + mappings.all().size() + " mappings");
             }
-            pages = 0;
-            dropExtents(0);
+            frames.resize(0);
+            frames.dropExtents(0);
             if (pool != null) {
                 pool.remove(this);
             }
@@ -754,175 +532,18 @@ public final class PageStore {
 
     private long next(long index, long end, boolean wanted) {
         noteCopies();
-        if (end <= regionEnd(index) && hostFile < 0) {
+        if (end <= regionEnd(index) && frames.hostFile() < 0) {
             StripedMutex.Stripe stripe = stripe(index);
             stripe.lock();
             try {
-                return nextLocked(index, end, wanted);
+                return frames.next(index, end, wanted);
             } finally {
                 stripe.unlock();
             }
         }
         lock.lock();
         try {
-            return nextLocked(index, end, wanted);
-        } finally {
-            lock.unlock();
-        }
-    }
-
-    private long nextLocked(long index, long end, boolean wanted) {
-        long at = index;
-        while (at < end) {
-            PageExtent extent = extentOrFile(at);
-            if (extent == null) {
-                if (!wanted) {
-                    return at;
-                }
-                at = Math.min(end, nextExtent(at));
-                continue;
-            }
-            long limit = Math.min(end, extent.end());
-            harvest(extent, at, limit);
-            for (; at < limit; at++) {
-                boolean present = extent.departed(at)
-                        ? overrides.getOrDefault(at, -1L) >= 0
-                        : extent.present.get((int) (at - extent.first));
-                if (present == wanted) {
-                    return at;
-                }
-            }
-        }
-        return end;
-    }
-
-    /** Marks what user accesses have touched without the kernel's knowledge. */
-    private void harvest(PageExtent extent, long from, long to) {
-        if (!touchable
-                || extent.present.next((int) (from - extent.first), (int) (to - extent.first), false) == to - extent.first) {
-            return;
-        }
-        long end = extent.home + (to - extent.first);
-        long at = memory.seek(extent.frame(from), end, true);
-        while (at < end) {
-            long stop = memory.seek(at, end, false);
-            long first = at - extent.home;
-            long last = stop - extent.home;
-            for (long bit = first; bit < last; bit++) {
-                if (!extent.departed(extent.first + bit)) {
-                    extent.present.set((int) bit);
-                }
-            }
-            at = stop < end ? memory.seek(stop, end, true) : end;
-        }
-    }
-
-    /** Who else maps a file of the host's may have touched pages of it that have no frame here yet: they get one. */
-    private @Nullable PageExtent extentOrFile(long index) {
-        PageExtent extent = extent(index);
-        return extent == null && hostFile >= 0 ? grow(index) : extent;
-    }
-
-    private @Nullable PageExtent extent(long index) {
-        PageExtent[] all = extents;
-        int low = 0;
-        int high = all.length - 1;
-        while (low <= high) {
-            int middle = (low + high) >>> 1;
-            PageExtent extent = all[middle];
-            if (index < extent.first) {
-                high = middle - 1;
-            } else if (index >= extent.end()) {
-                low = middle + 1;
-            } else {
-                return extent;
-            }
-        }
-        return null;
-    }
-
-    /** Where the first extent behind a page without one starts, or the store's end. */
-    private long nextExtent(long index) {
-        for (PageExtent extent : extents) {
-            if (extent.first > index) {
-                return extent.first;
-            }
-        }
-        return Math.max(pages, index + 1);
-    }
-
-    /** Gives a page and its neighbours home frames: as many of its 1 GiB as have none and are to be had. */
-    private @Nullable PageExtent grow(long index) {
-        lock.lock();
-        try {
-            PageExtent present = extent(index);
-            if (present != null || index >= pages) {
-                return present;
-            }
-            long start = 0;
-            long end = Math.min(pages, nextExtent(index));
-            for (PageExtent extent : extents) {
-                if (extent.end() <= index) {
-                    start = extent.end();
-                }
-            }
-            PageExtent fresh = grow(index, start, end);
-            if (fresh == null) {
-                return null;
-            }
-            PageExtent[] grown = Arrays.copyOf(extents, extents.length + 1);
-            grown[grown.length - 1] = fresh;
-            Arrays.sort(grown, Comparator.comparingLong(extent -> extent.first));
-            extents = grown;
-            return fresh;
-        } finally {
-            lock.unlock();
-        }
-    }
-
-    /** Frames for the largest aligned piece of the gap [start, end) around a page that there is room for. */
-    private @Nullable PageExtent grow(long index, long start, long end) {
-        for (long size = EXTENT; size >= unit(); size >>= 1) {
-            long first = Math.max(start, index & -size);
-            long count = Math.min(end, (index & -size) + size) - first;
-            long home = memory.take(count, unit());
-            if (home >= 0) {
-                return show(home, first, count) ? new PageExtent(first, count, home) : null;
-            }
-        }
-        return null;
-    }
-
-    private long override(long index, boolean allocate) {
-        long found = overrides.getOrDefault(index, -1L);
-        if (found >= 0 || !allocate) {
-            return found;
-        }
-        lock.lock();
-        try {
-            long frame = overrides.getOrDefault(index, -1L);
-            if (frame >= 0) {
-                return frame;
-            }
-            return memory.mayAllocatePage("page") ? replacement(index) : -Errno.ENOMEM;
-        } finally {
-            lock.unlock();
-        }
-    }
-
-    /** The frame of a page whose home frame departed; {@code -ENOMEM}. */
-    private long replacement(long index) {
-        lock.lock();
-        try {
-            long frame = overrides.getOrDefault(index, -1L);
-            if (frame < 0) {
-                frame = memory.take(1);
-                if (frame < 0 || !show(frame, index, 1)) {
-                    return -Errno.ENOMEM;
-                }
-                overrides.put(index, frame);
-            }
-            return frame;
+            return frames.next(index, end, wanted);
         } finally {
             lock.unlock();
         }
@@ -930,7 +551,7 @@ public final class PageStore {
 
     /** Frees the frames of [from, to): those that somebody else holds depart, the others become zero at home. */
     private void free(long from, long to) {
-        for (PageExtent extent : extents) {
+        for (PageExtent extent : frames.extents()) {
             long at = Math.max(from, extent.first);
             long end = Math.min(to, extent.end());
             while (at < end) {
@@ -947,11 +568,11 @@ public final class PageStore {
                     if (held < stop) {
                         extent.depart(held);
                         extent.clearPresent(held, held + 1);
-                        if (hostFile >= 0) {
+                        if (frames.hostFile() >= 0) {
                             memory.depart(extent.frame(held));
                         }
                         // The users' mappings first: who has a frame next is not to find what they write meanwhile.
-                        show(held, held + 1);
+                        shown.show(held, held + 1);
                         memory.put(extent.frame(held));
                     }
                     at = Math.min(stop, held + 1);
@@ -962,126 +583,17 @@ public final class PageStore {
 
     /** Makes pages zero at home, which nobody else holds. */
     private void freeAtHome(PageExtent extent, long from, long to) {
-        if (touchable || extent.anyPresent(from, to)) {
+        if (frames.touchable() || extent.anyPresent(from, to)) {
             memory.discard(extent.frame(from), to - from);
         }
         extent.clearPresent(from, to);
     }
 
     private void freeOverride(long index) {
-        Long frame = overrides.remove(index);
-        if (frame != null) {
-            show(index, index + 1);
+        long frame = frames.removeOverride(index);
+        if (frame >= 0) {
+            shown.show(index, index + 1);
             memory.put(frame);
         }
-    }
-
-    /** Gives the frames of all extents back that start at or behind a page. */
-    private void dropExtents(long from) {
-        List<PageExtent> kept = new ArrayList<>();
-        for (PageExtent extent : extents) {
-            if (extent.first < from) {
-                kept.add(extent);
-                continue;
-            }
-            long at = extent.first;
-            while (at < extent.end()) {
-                long atHome = extent.nextDeparted(at, extent.end(), false);
-                for (; at < atHome; at++) {
-                    Long frame = overrides.remove(at);
-                    if (frame != null) {
-                        memory.put(frame);
-                    }
-                }
-                long stop = extent.nextDeparted(at, extent.end(), true);
-                memory.put(extent.frame(at), stop - at);
-                at = stop;
-            }
-        }
-        extents = kept.toArray(PageExtent[]::new);
-    }
-
-    // What user mappings show.
-
-    /** Adds a mapping and makes its pages visible; the address space's lock is held. */
-    int map(Vma vma) {
-        lock.lock();
-        try {
-            touchable = true;
-            int error = show(vma, vma.offset(), vma.offset() + vma.pages());
-            if (error == 0) {
-                mappings.add(vma);
-            }
-            return error;
-        } finally {
-            lock.unlock();
-        }
-    }
-
-    /** Puts the remaining parts of a mapping in its place; the address space's lock is held. */
-    void replace(Vma vma, List<Vma> parts) {
-        lock.lock();
-        try {
-            mappings.replace(vma, parts);
-        } finally {
-            lock.unlock();
-        }
-    }
-
-    private void show(long from, long to) {
-        for (Vma vma : mappings.all()) {
-            int error = show(vma, from, to);
-            if (error != 0) {
-                throw new IllegalStateException("pages " + from + " to " + to + " of a mapping cannot be shown: "
-                        + Errno.name(error) + "; the host's vm.max_map_count may be too small");
-            }
-        }
-    }
-
-    /** Makes the host mapping of [from, to) agree with the store. */
-    private int show(Vma vma, long from, long to) {
-        long at = Math.max(from, vma.offset());
-        long end = Math.min(to, vma.offset() + vma.pages());
-        while (at < end) {
-            long frame = visibleFrame(vma, at);
-            if (frame == -Errno.ENOMEM) {
-                return -Errno.ENOMEM;
-            }
-            long stop = at + 1;
-            if (frame < 0) {
-                stop = barred(at)
-                        ? Math.min(end, barredEnd)
-                        : concealed.until(at) > at ? Math.min(end, concealed.until(at)) : end;
-            } else {
-                PageExtent extent = extent(at);
-                if (extent != null && !extent.departed(at)) {
-                    long whole = concealed.next(at, at < barredStart ? Math.min(end, barredStart) : end);
-                    stop = extent.nextDeparted(at, Math.min(Math.min(whole, pages), extent.end()), true);
-                }
-            }
-            int error = frame < 0
-                    ? vma.mm().hide(vma.address(at), stop - at)
-                    : memory.mapUser(vma.address(at), frame, stop - at, vma.protection() & AddressSpace.READ_WRITE);
-            if (error != 0) {
-                return error;
-            }
-            at = stop;
-        }
-        return 0;
-    }
-
-    /** The frame that a user access reaches, -EFAULT for SIGBUS, or -ENOMEM; the page does not become present. */
-    private long visibleFrame(Vma vma, long index) {
-        if (!userAccessible(index) || index >= pages || barred(index) || (vma.protection() & AddressSpace.READ_WRITE) == 0) {
-            return -Errno.EFAULT;
-        }
-        PageExtent extent = extent(index);
-        if (extent == null) {
-            extent = grow(index);
-            if (extent == null) {
-                return -Errno.ENOMEM;
-            }
-        }
-        return extent.departed(index) ? replacement(index) : extent.frame(index);
     }
 }

@@ -22,7 +22,7 @@ public final class RegionLock {
     private final int shift;
     private final PercpuRwSemaphore everything = new PercpuRwSemaphore();
     /** Each made when it is first needed. */
-    private final AtomicReferenceArray<RwSemaphore> regions = new AtomicReferenceArray<>(LOCKS);
+    private final AtomicReferenceArray<LineLock> regions = new AtomicReferenceArray<>(LOCKS);
 
     /** @param shift the binary logarithm of a region's size */
     public RegionLock(int shift) {
@@ -60,7 +60,7 @@ public final class RegionLock {
         }
         int region = of(first);
         everything.readLock().lock();
-        region(region).writeLock().lock();
+        region(region).lock();
         return region;
     }
 
@@ -80,7 +80,7 @@ public final class RegionLock {
         if (hold == ALL) {
             everything.writeLock().unlock();
         } else {
-            region(hold).writeLock().unlock();
+            region(hold).unlock();
             everything.readLock().unlock();
         }
     }
@@ -96,7 +96,7 @@ public final class RegionLock {
         }
         int region = of(first);
         everything.readLock().lock();
-        region(region).readLock().lock();
+        region(region).lockShared();
         return region;
     }
 
@@ -104,7 +104,7 @@ public final class RegionLock {
     public int lockAllShared() {
         everything.readLock().lock();
         for (int region = 0; region < LOCKS; region++) {
-            region(region).readLock().lock();
+            region(region).lockShared();
         }
         return ALL;
     }
@@ -112,20 +112,20 @@ public final class RegionLock {
     /** Ends a hold of {@link #lockShared} or {@link #lockAllShared}. */
     public void unlockShared(int hold) {
         if (hold != ALL) {
-            region(hold).readLock().unlock();
+            region(hold).unlockShared();
         }
         for (int region = LOCKS - 1; hold == ALL && region >= 0; region--) {
-            region(region).readLock().unlock();
+            region(region).unlockShared();
         }
         everything.readLock().unlock();
     }
 
-    private RwSemaphore region(int number) {
-        RwSemaphore region = regions.get(number);
+    private LineLock region(int number) {
+        LineLock region = regions.get(number);
         if (region != null) {
             return region;
         }
-        regions.compareAndSet(number, null, new RwSemaphore());
+        regions.compareAndSet(number, null, new LineLock());
         return regions.get(number);
     }
 }

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 package dev.alcove.kernel.mm;
 
+import dev.alcove.kernel.locking.LineLock;
 import dev.alcove.kernel.locking.StripedMutex;
 import dev.alcove.sys.Errno;
 import dev.alcove.sys.Linux;
@@ -166,7 +167,7 @@ public final class PageStore {
         }
     }
 
-    private StripedMutex.Stripe stripe(long index) {
+    private LineLock stripe(long index) {
         return lock.stripe(index >> REGION_SHIFT);
     }
 
@@ -284,7 +285,7 @@ public final class PageStore {
     }
 
     private long pin(long index, boolean onlyShown) {
-        StripedMutex.Stripe stripe = stripe(index);
+        LineLock stripe = stripe(index);
         stripe.lock();
         try {
             if (onlyShown && !shown.accessible(index)) {
@@ -341,7 +342,7 @@ public final class PageStore {
     private int pinAtHome(long index, int count, long[] pfns, int at) {
         int most = (int) Math.min(count, regionEnd(index) - index);
         int done = 0;
-        StripedMutex.Stripe stripe = stripe(index);
+        LineLock stripe = stripe(index);
         stripe.lock();
         try {
             while (done < most && shown.accessible(index + done) && frames.atHome(index + done)) {
@@ -376,7 +377,7 @@ public final class PageStore {
         if (end > regionEnd(first)) {
             return false;
         }
-        StripedMutex.Stripe stripe = stripe(first);
+        LineLock stripe = stripe(first);
         stripe.lock();
         try {
             if (copies.length != 0 || frames.hostFile() >= 0) {
@@ -533,7 +534,7 @@ public final class PageStore {
     private long next(long index, long end, boolean wanted) {
         noteCopies();
         if (end <= regionEnd(index) && frames.hostFile() < 0) {
-            StripedMutex.Stripe stripe = stripe(index);
+            LineLock stripe = stripe(index);
             stripe.lock();
             try {
                 return frames.next(index, end, wanted);

@@ -2,7 +2,6 @@
 package dev.alcove.kernel.task;
 
 import dev.alcove.kernel.file.OpenFile;
-import dev.alcove.kernel.locking.LinesBefore;
 import dev.alcove.kernel.mm.AddressSpace;
 import dev.alcove.kernel.mm.LockedMemory;
 import dev.alcove.sys.Errno;
@@ -14,25 +13,15 @@ import org.jspecify.annotations.Nullable;
 
 /**
  * A thread of an emulated process. Only its own thread uses it, but for its signals.
- *
- * <p>While a call runs it keeps what the call needs: the files it looked up, open until it returns, and the window,
- * a segment that was handed to the call directly and may be accessed although it lies in no VMA.
  */
-public final class ThreadTask extends LinesBefore implements Task, UserMemory {
-    private static final int FIRST = 32;
+public final class ThreadTask extends CallState implements Task, UserMemory {
+    @SuppressWarnings("unused") // what all threads read may lie behind this object
+    private long p0, p1, p2, p3, p4, p5, p6, p7, p8, p9, p10, p11, p12, p13, p14, p15;
 
     private final TaskGroup group;
     private final int tid;
     private final WeakReference<Thread> thread;
     private final ThreadSignals signals = new ThreadSignals();
-
-    private @Nullable MemorySegment window;
-    private long windowStart;
-    private long windowSize;
-    /** The files that were looked up, from {@link #FIRST} on: what is before them is space, as in {@link LinesBefore}. */
-    private @Nullable OpenFile[] borrowed = new OpenFile[FIRST + 4];
-
-    private int borrowedEnd = FIRST;
 
     ThreadTask(TaskGroup group, int tid, Thread thread) {
         this.group = group;

@@ -27,7 +27,7 @@ final class StripedMutexTest {
 
     @Test
     void onlyWhoHasAStripeGivesItBack() {
-        StripedMutex.Stripe stripe = mutex.stripe(1);
+        LineLock stripe = mutex.stripe(1);
         assertThrows(IllegalMonitorStateException.class, stripe::unlock);
         stripe.lock();
         stripe.lock();

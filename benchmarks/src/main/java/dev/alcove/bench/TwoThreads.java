@@ -14,7 +14,8 @@ import java.util.concurrent.locks.LockSupport;
  * takes between the processors ({@link LineTransfer}). Slices are told apart by that; one in which it changed does not count.
  *
  * <p>WORK is {@code convert}, {@code convert-two-blocks} or {@code convert-two-vms}, a VM for each thread, the most that there
- * can be (as {@link ConversionBenchmark}: one page to private and back, with {@code cut}), {@code map} or {@code map-domain} (as {@link MappingBenchmark}: 4 KiB, an address space for each thread).
+ * can be (as {@link ConversionBenchmark}: one page to private and back, with {@code cut}), {@code map} or {@code map-domain}
+ * (as {@link MappingBenchmark}: 4 KiB, an address space for each thread).
  */
 public final class TwoThreads {
     private static final int THREADS = 2;

@@ -12,8 +12,8 @@ import org.jspecify.annotations.Nullable;
  * Some counts to which many threads add all the time, and which hardly anybody reads: each thread adds in a place of its
  * own, on cache lines of its own, without an atomic operation.
  *
- * <p>Thread safe without a lock; adding never waits, and works without memory. A place belongs to one thread until that has ended;
- * another one may take it over then, so there are as many as threads that lived at once. A sum has all that was added
+ * <p>Thread safe without a lock; adding never waits, and works without memory. A place belongs to one thread until that has
+ * ended; another one may take it over then, so there are as many as threads that lived at once. A sum has all that was added
  * before by the asking thread, and by others that it knows to have done so.
  */
 public final class ThreadCounts {

@@ -20,7 +20,7 @@ public final class RegionSet {
     /** A power of two: what costs something for each region stays small, whatever the block's size. */
     private static final int MOST_REGIONS = 256;
 
-    /** Roots are two cache lines apart, in references, as processors fetch lines in pairs; so is the first from what is before. */
+    /** In references: roots are two cache lines apart, which processors fetch in pairs; so is the first from what is before. */
     private static final int STRIDE = 32;
 
     /** So often a question looks whether all trees still are the same, before it makes them stand still for a moment. */
@@ -52,28 +52,18 @@ public final class RegionSet {
 
     /** Adds a range of the block; parts that are in the set stay in it. */
     public void add(long offset, long size) {
-        long end = RangeSet.end(offset, size);
-        int region = region(offset);
-        if (region != region(end - 1)) {
-            new Crossing(this, Kind.ADD, offset, end).run();
-            return;
-        }
-        RunRoot root;
-        RunTree before;
-        RunTree after;
-        do {
-            root = settled(region);
-            before = root.tree();
-            after = RangeSet.added(before, offset, end);
-        } while (after != before && !replace(region, root, after));
+        change(Kind.ADD, offset, RangeSet.end(offset, size));
     }
 
     /** Takes a range of the block out; parts that are not in the set stay out. */
     public void remove(long offset, long size) {
-        long end = RangeSet.end(offset, size);
+        change(Kind.REMOVE, offset, RangeSet.end(offset, size));
+    }
+
+    private void change(Kind kind, long offset, long end) {
         int region = region(offset);
         if (region != region(end - 1)) {
-            new Crossing(this, Kind.REMOVE, offset, end).run();
+            new Crossing(this, kind, offset, end).run();
             return;
         }
         RunRoot root;
@@ -82,7 +72,7 @@ public final class RegionSet {
         do {
             root = settled(region);
             before = root.tree();
-            after = RangeSet.removed(before, offset, end);
+            after = kind == Kind.ADD ? RangeSet.added(before, offset, end) : RangeSet.removed(before, offset, end);
         } while (after != before && !replace(region, root, after));
     }
 

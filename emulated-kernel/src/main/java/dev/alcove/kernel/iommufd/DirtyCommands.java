@@ -54,7 +54,10 @@ final class DirtyCommands {
             // The user's memory is written when the locks of the page table are dropped.
             List<IovaRange> dirty = new ArrayList<>();
             boolean clear = (flags & NO_CLEAR) == 0;
-            hwpt.ioas.table.mapped().readDirty(hwpt.domain, iova, length, clear, (at, bytes) -> dirty.add(new IovaRange(at, bytes)));
+            hwpt.ioas
+                    .table
+                    .mapped()
+                    .readDirty(hwpt.domain, iova, length, clear, (at, bytes) -> dirty.add(new IovaRange(at, bytes)));
             IovaBitmap bitmap = new IovaBitmap(
                     command.task().memory(),
                     iova,

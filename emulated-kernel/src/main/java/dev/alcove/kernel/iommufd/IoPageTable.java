@@ -17,11 +17,12 @@ import org.jspecify.annotations.Nullable;
  *
  * <p>Locks, in this order: {@code domainsLock} (which domains there are; map and unmap hold it for reading, never twice, so
  * that no domain comes or goes meanwhile), {@code iovaLock} (the trees, and which area is in transition; of it what
- * {@link AreaTree} says, all of it for the other trees and fields), the mutex of pages. While map fills and unmap empties domains only the first is held: maps and unmaps of different ranges run side by side,
- * and an area in transition ({@code area.pages == null}) is busy to everybody else. An area of up to {@link #SMALL} bytes
- * is emptied under the iova lock where its pages are free: that takes no longer than to give the lock away and to fetch it
- * again, which costs those who wait as much. A larger one, or one whose pages somebody is busy with, goes in two steps, so
- * that nobody waits behind it.
+ * {@link AreaTree} says, all of it for the other trees and fields), the mutex of pages. While map fills and unmap empties
+ * domains only the first is held: maps and unmaps of different ranges run side by side, and an area in transition
+ * ({@code area.pages == null}) is busy to everybody else. An area of up to {@link #SMALL} bytes is emptied under the iova
+ * lock where its pages are free: that takes no longer than to give the lock away and to fetch it again, which costs those
+ * who wait as much. A larger one, or one whose pages somebody is busy with, goes in two steps, so that nobody waits behind
+ * it.
  */
 final class IoPageTable {
     /** A piece of pages to be mapped: a reference to them that the map takes over, and the byte range in them. */

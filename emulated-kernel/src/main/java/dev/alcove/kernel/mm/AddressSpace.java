@@ -23,7 +23,8 @@ import org.jspecify.annotations.Nullable;
  * <p>Lock order: address space, then page store, then whatever an {@link MmuNotifier} takes (leaves), then frames.
  * Faults, pins and copies share the lock; changes of the VMAs, and punches of a store that is mapped here, hold it
  * alone, but for punches that leave the store its frames: these take none, so that a notifier may be told of one that
- * began before it was there, or after it has gone. Owners of mappings are released after the lock is dropped, as a release may take any lock.
+ * began before it was there, or after it has gone. Owners of mappings are released after the lock is dropped, as a
+ * release may take any lock.
  */
 public final class AddressSpace extends Mm {
     static final int READ_WRITE = Linux.PROT_READ | Linux.PROT_WRITE;

@@ -482,7 +482,10 @@ public final class PageStore {
         }
     }
 
-    /** Pages that have a frame or the promise of one. A page that only a JVM access through a user mapping has touched counts as well. */
+    /**
+     * Pages that have a frame or the promise of one. A page that only a JVM access through a user mapping has touched counts
+     * as well.
+     */
     public long present() {
         noteCopies();
         lock.lock();

@@ -158,7 +158,8 @@ final class ShownPages {
 
     /** The frame that a user access reaches, -EFAULT for SIGBUS, or -ENOMEM; the page does not become present. */
     private long visibleFrame(Vma vma, long index) {
-        if (!accessible(index) || index >= frames.pages() || frames.barred(index) || (vma.protection() & AddressSpace.READ_WRITE) == 0) {
+        boolean there = accessible(index) && index < frames.pages() && !frames.barred(index);
+        if (!there || (vma.protection() & AddressSpace.READ_WRITE) == 0) {
             return -Errno.EFAULT;
         }
         PageExtent extent = frames.extent(index);

@@ -59,8 +59,10 @@ public final class RegionLock {
             return lockAll();
         }
         int region = of(first);
+        // Made before anything is held: without memory for it nothing is.
+        LineLock mine = region(region);
         everything.readLock().lock();
-        region(region).lock();
+        mine.lock();
         return region;
     }
 
@@ -95,13 +97,17 @@ public final class RegionLock {
             return lockAllShared();
         }
         int region = of(first);
+        LineLock mine = region(region);
         everything.readLock().lock();
-        region(region).lockShared();
+        mine.lockShared();
         return region;
     }
 
     /** Holds everything together with others who share it. */
     public int lockAllShared() {
+        for (int region = 0; region < LOCKS; region++) {
+            region(region);
+        }
         everything.readLock().lock();
         for (int region = 0; region < LOCKS; region++) {
             region(region).lockShared();

@@ -20,10 +20,15 @@ import dev.alcove.vfio.VfioDevice;
 import dev.alcove.vfio.VfioDmaMapper;
 import java.io.PrintStream;
 import java.lang.foreign.MemorySegment;
+import java.lang.management.ManagementFactory;
+import java.util.ArrayList;
+import java.util.List;
+import java.util.concurrent.locks.LockSupport;
 
 /**
  * What conversions cost the IOMMU of a real kernel: the sequence of {@code conversions.c}, through the discard manager
- * and the mapper. Prints its lines: program, phase, microseconds, map ioctls, unmap ioctls.
+ * and the mapper. Prints its lines: program, phase, microseconds, map ioctls, unmap ioctls; then how many milliseconds
+ * the JVM's compilers worked meanwhile, which the phases have in them where there is one processor.
  *
  * <p>Arguments: va or file, the address of a VFIO device, MiB, rounds.
  */
@@ -32,8 +37,14 @@ public final class DeviceConversions {
     private static final long PIECE = 2 << 20;
     private static final long BASE = 1L << 32;
     private static final long WARM_BYTES = 64 << 20;
-    /** A VMM that has run for a while: its code is compiled. */
     private static final long WARM_CONVERSIONS = 15_000;
+    /**
+     * A VMM that has run for a while: its code is compiled. The lab's only processor takes seconds to compile a method,
+     * beside what is measured, so rounds go on until one of them has had next to nothing compiled.
+     */
+    private static final long WARM_COMPILING_MILLIS = 100;
+
+    private static final int WARM_ROUNDS = 12;
 
     private final PrintStream out = System.out;
     private final Syscalls syscalls = new HostSyscalls();
@@ -48,56 +59,74 @@ public final class DeviceConversions {
     public static void main(String[] arguments) {
         DeviceConversions peer = new DeviceConversions(arguments[0].equals("file"), PciAddress.parse(arguments[1]));
         long bytes = Long.parseLong(arguments[2]) << 20;
-        peer.run(WARM_BYTES, WARM_CONVERSIONS, 2, false);
-        peer.run(bytes, bytes / PAGE / 100, Integer.parseInt(arguments[3]), true);
-    }
-
-    private void run(long bytes, long conversions, int rounds, boolean print) {
-        for (int round = 0; round < rounds; round++) {
-            int file = SyscallException.check(syscalls.memfdCreate("conversions", Linux.MFD_CLOEXEC), "memfd_create", "");
-            SyscallException.check(syscalls.ftruncate(file, bytes), "ftruncate", "");
-            long hva = syscalls.mmap(0, bytes, Linux.PROT_READ | Linux.PROT_WRITE, Linux.MAP_SHARED, file, 0);
-            MemorySegment memory = UserMappings.segment(hva, bytes);
-            memory.fill((byte) 1);
-            try (IommuFd iommu = IommuFd.open(syscalls);
-                    Ioas ioas = iommu.ioasAlloc()) {
-                CutStrategy cut = CutStrategy.prepare(ioas);
-                try (VfioDevice edu = VfioDevice.open(syscalls, device)) {
-                    edu.bind(iommu);
-                    edu.attach(ioas);
-                    try (VfioDmaMapper mapper = new VfioDmaMapper(cut, bytes)) {
-                        DmaSource source = byFile ? DmaSource.of(new Hva(hva), file, 0) : DmaSource.of(new Hva(hva));
-                        convert(mapper, source, bytes, conversions, print);
-                    }
-                    edu.detach();
-                }
+        peer.warmUp();
+        for (int round = Integer.parseInt(arguments[3]); round > 0; round--) {
+            long since = compiling();
+            for (Phase phase : peer.run(bytes, bytes / PAGE / 100)) {
+                peer.out.println("alcove " + phase.name + " " + phase.micros + " " + phase.maps + " " + phase.unmaps);
             }
-            syscalls.munmap(hva, bytes);
-            syscalls.close(file);
+            peer.out.println("compiling " + (compiling() - since));
         }
     }
 
-    private void convert(VfioDmaMapper mapper, DmaSource source, long bytes, long conversions, boolean print) {
+    private void warmUp() {
+        for (int round = 0; round < WARM_ROUNDS; round++) {
+            long since = compiling();
+            run(WARM_BYTES, WARM_CONVERSIONS);
+            if (compiling() - since < WARM_COMPILING_MILLIS) {
+                break;
+            }
+            waitForCompilers();
+        }
+    }
+
+    private List<Phase> run(long bytes, long conversions) {
+        int file = SyscallException.check(syscalls.memfdCreate("conversions", Linux.MFD_CLOEXEC), "memfd_create", "");
+        SyscallException.check(syscalls.ftruncate(file, bytes), "ftruncate", "");
+        long hva = syscalls.mmap(0, bytes, Linux.PROT_READ | Linux.PROT_WRITE, Linux.MAP_SHARED, file, 0);
+        MemorySegment memory = UserMappings.segment(hva, bytes);
+        memory.fill((byte) 1);
+        Phases phases;
+        try (IommuFd iommu = IommuFd.open(syscalls);
+                Ioas ioas = iommu.ioasAlloc()) {
+            CutStrategy cut = CutStrategy.prepare(ioas);
+            try (VfioDevice edu = VfioDevice.open(syscalls, device)) {
+                edu.bind(iommu);
+                edu.attach(ioas);
+                try (VfioDmaMapper mapper = new VfioDmaMapper(cut, bytes)) {
+                    DmaSource source = byFile ? DmaSource.of(new Hva(hva), file, 0) : DmaSource.of(new Hva(hva));
+                    phases = convert(mapper, source, bytes, conversions);
+                }
+                edu.detach();
+            }
+        }
+        syscalls.munmap(hva, bytes);
+        syscalls.close(file);
+        return phases.ended;
+    }
+
+    private static Phases convert(VfioDmaMapper mapper, DmaSource source, long bytes, long conversions) {
         RamDiscardManager discards = new RamDiscardManager(bytes);
         PopulatedRanges shared = new PopulatedRanges(bytes, PAGE, false);
         done(discards.addSource(shared));
         done(mapper.add(discards, new Iova(BASE), source));
         long pages = bytes / PAGE;
-        Phase phase = new Phase(mapper, print);
+        Phases phases = new Phases(mapper);
         for (long offset = 0; offset < bytes; offset += PIECE) {
             populate(discards, shared, offset, PIECE);
         }
-        phase.end("share");
+        phases.end("share");
         for (long n = 0; n < conversions; n++) {
             long offset = Long.remainderUnsigned(n * 2654435761L, pages) * PAGE;
             discard(discards, shared, offset, PAGE);
             populate(discards, shared, offset, PAGE);
         }
-        phase.end("pages");
+        phases.end("pages");
         for (long offset = 0; offset < bytes; offset += PIECE) {
             discard(discards, shared, offset, PIECE);
         }
-        phase.end("private");
+        phases.end("private");
+        return phases;
     }
 
     private static void populate(RamDiscardManager discards, PopulatedRanges shared, long offset, long length) {
@@ -116,26 +145,39 @@ public final class DeviceConversions {
         }
     }
 
-    /** Time and ioctls since the last one ended. */
-    private final class Phase {
+    /** Milliseconds that compilers have worked so far. */
+    private static long compiling() {
+        return ManagementFactory.getCompilationMXBean().getTotalCompilationTime();
+    }
+
+    /** Returns when nothing has been compiled for half a second. */
+    private static void waitForCompilers() {
+        long before = -1;
+        for (long now = compiling(); now != before; now = compiling()) {
+            before = now;
+            LockSupport.parkNanos(500_000_000);
+        }
+    }
+
+    private record Phase(String name, long micros, long maps, long unmaps) {}
+
+    /** Time and ioctls of each phase, kept until the last has ended: what prints has to be compiled too. */
+    private static final class Phases {
+        private final List<Phase> ended = new ArrayList<>();
         private final VfioDmaMapper mapper;
-        private final boolean print;
         private long since = System.nanoTime();
         private long maps;
         private long unmaps;
 
-        Phase(VfioDmaMapper mapper, boolean print) {
+        Phases(VfioDmaMapper mapper) {
             this.mapper = mapper;
-            this.print = print;
         }
 
         void end(String name) {
-            long micros = (System.nanoTime() - since) / 1000;
+            long now = System.nanoTime();
             long mapsNow = mapper.counters().mapIoctls();
             long unmapsNow = mapper.counters().unmapIoctls();
-            if (print) {
-                out.println("alcove " + name + " " + micros + " " + (mapsNow - maps) + " " + (unmapsNow - unmaps));
-            }
+            ended.add(new Phase(name, (now - since) / 1000, mapsNow - maps, unmapsNow - unmaps));
             maps = mapsNow;
             unmaps = unmapsNow;
             since = System.nanoTime();

@@ -19,7 +19,6 @@ import dev.alcove.vfio.PciAddress;
 import dev.alcove.vfio.VfioDevice;
 import dev.alcove.vfio.VfioDmaMapper;
 import java.io.PrintStream;
-import java.lang.foreign.MemorySegment;
 import java.lang.management.ManagementFactory;
 import java.util.ArrayList;
 import java.util.List;
@@ -36,7 +35,6 @@ public final class DeviceConversions {
     private static final long PAGE = 4096;
     private static final long PIECE = 2 << 20;
     private static final long BASE = 1L << 32;
-    private static final long WARM_BYTES = 64 << 20;
     private static final long WARM_CONVERSIONS = 15_000;
     /**
      * A VMM that has run for a while: its code is compiled. The lab's only processor takes seconds to compile a method,
@@ -51,41 +49,54 @@ public final class DeviceConversions {
     private final boolean byFile;
     private final PciAddress device;
 
-    private DeviceConversions(boolean byFile, PciAddress device) {
+    private final long bytes;
+
+    private DeviceConversions(boolean byFile, PciAddress device, long bytes) {
         this.byFile = byFile;
         this.device = device;
+        this.bytes = bytes;
     }
 
     public static void main(String[] arguments) {
-        DeviceConversions peer = new DeviceConversions(arguments[0].equals("file"), PciAddress.parse(arguments[1]));
-        long bytes = Long.parseLong(arguments[2]) << 20;
-        peer.warmUp();
-        for (int round = Integer.parseInt(arguments[3]); round > 0; round--) {
-            long since = compiling();
-            for (Phase phase : peer.run(bytes, bytes / PAGE / 100)) {
-                peer.out.println("alcove " + phase.name + " " + phase.micros + " " + phase.maps + " " + phase.unmaps);
-            }
-            peer.out.println("compiling " + (compiling() - since));
-        }
+        new DeviceConversions(
+                        arguments[0].equals("file"),
+                        PciAddress.parse(arguments[1]),
+                        Long.parseLong(arguments[2]) << 20)
+                .run(Integer.parseInt(arguments[3]));
     }
 
-    private void warmUp() {
-        for (int round = 0; round < WARM_ROUNDS; round++) {
-            long since = compiling();
-            run(WARM_BYTES, WARM_CONVERSIONS);
-            if (compiling() - since < WARM_COMPILING_MILLIS) {
-                break;
-            }
-            waitForCompilers();
-        }
-    }
-
-    private List<Phase> run(long bytes, long conversions) {
+    private void run(int rounds) {
         int file = SyscallException.check(syscalls.memfdCreate("conversions", Linux.MFD_CLOEXEC), "memfd_create", "");
         SyscallException.check(syscalls.ftruncate(file, bytes), "ftruncate", "");
         long hva = syscalls.mmap(0, bytes, Linux.PROT_READ | Linux.PROT_WRITE, Linux.MAP_SHARED, file, 0);
-        MemorySegment memory = UserMappings.segment(hva, bytes);
-        memory.fill((byte) 1);
+        UserMappings.segment(hva, bytes).fill((byte) 1);
+        DmaSource source = byFile ? DmaSource.of(new Hva(hva), file, 0) : DmaSource.of(new Hva(hva));
+        warmUp(source);
+        for (int round = 0; round < rounds; round++) {
+            long since = compiling();
+            List<Phase> phases = round(source, bytes / PAGE / 100);
+            long compiled = compiling() - since;
+            for (Phase phase : phases) {
+                out.println("alcove " + phase.name + " " + phase.micros + " " + phase.maps + " " + phase.unmaps);
+            }
+            out.println("compiling " + compiled);
+        }
+        syscalls.munmap(hva, bytes);
+        syscalls.close(file);
+    }
+
+    private void warmUp(DmaSource source) {
+        for (int round = 0; round < WARM_ROUNDS; round++) {
+            long since = compiling();
+            round(source, WARM_CONVERSIONS);
+            waitForCompilers();
+            if (compiling() - since < WARM_COMPILING_MILLIS) {
+                break;
+            }
+        }
+    }
+
+    private List<Phase> round(DmaSource source, long conversions) {
         Phases phases;
         try (IommuFd iommu = IommuFd.open(syscalls);
                 Ioas ioas = iommu.ioasAlloc()) {
@@ -94,18 +105,15 @@ public final class DeviceConversions {
                 edu.bind(iommu);
                 edu.attach(ioas);
                 try (VfioDmaMapper mapper = new VfioDmaMapper(cut, bytes)) {
-                    DmaSource source = byFile ? DmaSource.of(new Hva(hva), file, 0) : DmaSource.of(new Hva(hva));
-                    phases = convert(mapper, source, bytes, conversions);
+                    phases = convert(mapper, source, conversions);
                 }
                 edu.detach();
             }
         }
-        syscalls.munmap(hva, bytes);
-        syscalls.close(file);
         return phases.ended;
     }
 
-    private static Phases convert(VfioDmaMapper mapper, DmaSource source, long bytes, long conversions) {
+    private Phases convert(VfioDmaMapper mapper, DmaSource source, long conversions) {
         RamDiscardManager discards = new RamDiscardManager(bytes);
         PopulatedRanges shared = new PopulatedRanges(bytes, PAGE, false);
         done(discards.addSource(shared));

@@ -36,19 +36,20 @@ public final class DeviceConversions {
     private static final long PIECE = 2 << 20;
     private static final long BASE = 1L << 32;
     private static final long WARM_CONVERSIONS = 15_000;
+
     /**
      * A VMM that has run for a while: its code is compiled. The lab's only processor takes seconds to compile a method,
-     * beside what is measured, so rounds go on until one of them has had next to nothing compiled.
+     * beside what is measured: a round counts when it has had next to nothing compiled.
      */
-    private static final long WARM_COMPILING_MILLIS = 100;
+    private static final long QUIET_MILLIS = 50;
 
-    private static final int WARM_ROUNDS = 12;
+    /** With those that do not count; the last ones do in any case. */
+    private static final int MOST_ROUNDS = 30;
 
     private final PrintStream out = System.out;
     private final Syscalls syscalls = new HostSyscalls();
     private final boolean byFile;
     private final PciAddress device;
-
     private final long bytes;
 
     private DeviceConversions(boolean byFile, PciAddress device, long bytes) {
@@ -71,29 +72,28 @@ public final class DeviceConversions {
         long hva = syscalls.mmap(0, bytes, Linux.PROT_READ | Linux.PROT_WRITE, Linux.MAP_SHARED, file, 0);
         UserMappings.segment(hva, bytes).fill((byte) 1);
         DmaSource source = byFile ? DmaSource.of(new Hva(hva), file, 0) : DmaSource.of(new Hva(hva));
-        warmUp(source);
-        for (int round = 0; round < rounds; round++) {
+        List<Phase> phases = new ArrayList<>();
+        long compiled = 0;
+        boolean warm = false;
+        for (int left = MOST_ROUNDS, wanted = rounds; wanted > 0; left--) {
             long since = compiling();
-            List<Phase> phases = round(source, bytes / PAGE / 100);
-            long compiled = compiling() - since;
-            for (Phase phase : phases) {
-                out.println("alcove " + phase.name + " " + phase.micros + " " + phase.maps + " " + phase.unmaps);
+            List<Phase> round = round(source, warm ? bytes / PAGE / 100 : WARM_CONVERSIONS);
+            waitForCompilers();
+            long compiling = compiling() - since;
+            boolean quiet = compiling < QUIET_MILLIS || left <= wanted;
+            if (warm && quiet) {
+                phases.addAll(round);
+                compiled += compiling;
+                wanted--;
             }
-            out.println("compiling " + compiled);
+            warm |= quiet;
         }
+        for (Phase phase : phases) {
+            out.println("alcove " + phase.name + " " + phase.micros + " " + phase.maps + " " + phase.unmaps);
+        }
+        out.println("compiling " + compiled);
         syscalls.munmap(hva, bytes);
         syscalls.close(file);
-    }
-
-    private void warmUp(DmaSource source) {
-        for (int round = 0; round < WARM_ROUNDS; round++) {
-            long since = compiling();
-            round(source, WARM_CONVERSIONS);
-            waitForCompilers();
-            if (compiling() - since < WARM_COMPILING_MILLIS) {
-                break;
-            }
-        }
     }
 
     private List<Phase> round(DmaSource source, long conversions) {
@@ -169,7 +169,7 @@ public final class DeviceConversions {
 
     private record Phase(String name, long micros, long maps, long unmaps) {}
 
-    /** Time and ioctls of each phase, kept until the last has ended: what prints has to be compiled too. */
+    /** Time and ioctls of each phase. */
     private static final class Phases {
         private final List<Phase> ended = new ArrayList<>();
         private final VfioDmaMapper mapper;

@@ -120,7 +120,7 @@ static int open_device(const char *address)
 	return fd;
 }
 
-static void start(const char *address, unsigned long bytes, int cuts)
+static void start(const char *address, int cuts)
 {
 	uint32_t alloc[3] = {12}, set[3] = {12}, bind[4] = {16}, attach[3] = {12};
 
@@ -139,6 +139,16 @@ static void start(const char *address, unsigned long bytes, int cuts)
 	attach[2] = ioas;
 	if (ioctl(device, VFIO_BIND, bind) || ioctl(device, VFIO_ATTACH, attach))
 		fail("bind and attach");
+}
+
+static void end(void)
+{
+	close(device);
+	close(iommu);
+}
+
+static void make_memory(unsigned long bytes)
+{
 	memory_file = memfd_create("conversions", MFD_CLOEXEC);
 	if (memory_file < 0 || ftruncate(memory_file, bytes))
 		fail("memfd");
@@ -146,14 +156,6 @@ static void start(const char *address, unsigned long bytes, int cuts)
 	if (memory == MAP_FAILED)
 		fail("mmap");
 	memset(memory, 1, bytes);
-}
-
-static void end(unsigned long bytes)
-{
-	munmap(memory, bytes);
-	close(memory_file);
-	close(device);
-	close(iommu);
 }
 
 static double report(const char *program, const char *phase, double since)
@@ -245,13 +247,14 @@ int main(int argc, char **argv)
 	}
 	cuts = strcmp(argv[1], "page") != 0;
 	by_file = strcmp(argv[2], "file") == 0;
+	make_memory(bytes);
 	while (rounds-- > 0) {
-		start(argv[3], bytes, cuts);
+		start(argv[3], cuts);
 		if (strcmp(argv[1], "costs") == 0)
 			costs();
 		else
 			conversions(argv[1], cuts, bytes);
-		end(bytes);
+		end();
 	}
 	return 0;
 }

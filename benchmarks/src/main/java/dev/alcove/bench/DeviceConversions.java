@@ -18,7 +18,9 @@ import dev.alcove.vfio.DmaSource;
 import dev.alcove.vfio.PciAddress;
 import dev.alcove.vfio.VfioDevice;
 import dev.alcove.vfio.VfioDmaMapper;
+import java.io.IOException;
 import java.io.PrintStream;
+import java.lang.management.CompilationMXBean;
 import java.lang.management.ManagementFactory;
 import java.util.ArrayList;
 import java.util.List;
@@ -26,10 +28,11 @@ import java.util.concurrent.locks.LockSupport;
 
 /**
  * What conversions cost the IOMMU of a real kernel: the sequence of {@code conversions.c}, through the discard manager
- * and the mapper. Prints its lines: program, phase, microseconds, map ioctls, unmap ioctls; then how many milliseconds
- * the JVM's compilers worked meanwhile, which the phases have in them where there is one processor.
+ * and the mapper. Prints its lines: program, phase, microseconds, map ioctls, unmap ioctls; before them how many
+ * milliseconds the JVM's compilers worked meanwhile, which the phases have in them where there is one processor.
  *
- * <p>Arguments: va or file, the address of a VFIO device, MiB, rounds.
+ * <p>Arguments: va or file, the address of a VFIO device, MiB, rounds; then a program with its arguments, which is run
+ * after each round: machines change their speed from one minute to the next, so those that are compared take turns.
  */
 public final class DeviceConversions {
     private static final long PAGE = 4096;
@@ -46,6 +49,7 @@ public final class DeviceConversions {
     /** With those that do not count; the last ones do in any case. */
     private static final int MOST_ROUNDS = 30;
 
+    private final CompilationMXBean compilers = ManagementFactory.getCompilationMXBean();
     private final PrintStream out = System.out;
     private final Syscalls syscalls = new HostSyscalls();
     private final boolean byFile;
@@ -58,59 +62,65 @@ public final class DeviceConversions {
         this.bytes = bytes;
     }
 
-    public static void main(String[] arguments) {
+    public static void main(String[] arguments) throws IOException, InterruptedException {
+        List<String> list = List.of(arguments);
         new DeviceConversions(
-                        arguments[0].equals("file"),
-                        PciAddress.parse(arguments[1]),
-                        Long.parseLong(arguments[2]) << 20)
-                .run(Integer.parseInt(arguments[3]));
+                        list.get(0).equals("file"), PciAddress.parse(list.get(1)), Long.parseLong(list.get(2)) << 20)
+                .run(Integer.parseInt(list.get(3)), list.subList(4, list.size()));
     }
 
-    private void run(int rounds) {
+    private void run(int rounds, List<String> peer) throws IOException, InterruptedException {
         int file = SyscallException.check(syscalls.memfdCreate("conversions", Linux.MFD_CLOEXEC), "memfd_create", "");
         SyscallException.check(syscalls.ftruncate(file, bytes), "ftruncate", "");
         long hva = syscalls.mmap(0, bytes, Linux.PROT_READ | Linux.PROT_WRITE, Linux.MAP_SHARED, file, 0);
         UserMappings.segment(hva, bytes).fill((byte) 1);
         DmaSource source = byFile ? DmaSource.of(new Hva(hva), file, 0) : DmaSource.of(new Hva(hva));
-        List<Phase> phases = new ArrayList<>();
-        long compiled = 0;
-        boolean warm = false;
-        for (int left = MOST_ROUNDS, wanted = rounds; wanted > 0; left--) {
-            long since = compiling();
-            List<Phase> round = round(source, warm ? bytes / PAGE / 100 : WARM_CONVERSIONS);
-            waitForCompilers();
-            long compiling = compiling() - since;
-            boolean quiet = compiling < QUIET_MILLIS || left <= wanted;
-            if (warm && quiet) {
-                phases.addAll(round);
-                compiled += compiling;
+        int left = MOST_ROUNDS;
+        while (round(source, WARM_CONVERSIONS).compiling >= QUIET_MILLIS && left > rounds) {
+            left--;
+        }
+        for (int wanted = rounds; wanted > 0; left--) {
+            Round round = round(source, bytes / PAGE / 100);
+            if (round.compiling < QUIET_MILLIS || left <= wanted) {
+                print(round);
+                runPeer(peer);
                 wanted--;
             }
-            warm |= quiet;
         }
-        for (Phase phase : phases) {
-            out.println("alcove " + phase.name + " " + phase.micros + " " + phase.maps + " " + phase.unmaps);
-        }
-        out.println("compiling " + compiled);
         syscalls.munmap(hva, bytes);
         syscalls.close(file);
     }
 
-    private List<Phase> round(DmaSource source, long conversions) {
-        Phases phases;
+    private void print(Round round) {
+        out.println("compiling " + round.compiling);
+        for (Phase phase : round.phases) {
+            out.println("alcove " + phase.name + " " + phase.micros + " " + phase.maps + " " + phase.unmaps);
+        }
+    }
+
+    private static void runPeer(List<String> peer) throws IOException, InterruptedException {
+        if (!peer.isEmpty() && new ProcessBuilder(peer).inheritIO().start().waitFor() != 0) {
+            throw new IllegalStateException(peer + " failed");
+        }
+    }
+
+    private Round round(DmaSource source, long conversions) {
         try (IommuFd iommu = IommuFd.open(syscalls);
                 Ioas ioas = iommu.ioasAlloc()) {
             CutStrategy cut = CutStrategy.prepare(ioas);
             try (VfioDevice edu = VfioDevice.open(syscalls, device)) {
                 edu.bind(iommu);
                 edu.attach(ioas);
+                Round round;
                 try (VfioDmaMapper mapper = new VfioDmaMapper(cut, bytes)) {
-                    phases = convert(mapper, source, conversions);
+                    long since = waitForCompilers();
+                    Phases phases = convert(mapper, source, conversions);
+                    round = new Round(phases.ended, waitForCompilers() - since);
                 }
                 edu.detach();
+                return round;
             }
         }
-        return phases.ended;
     }
 
     private Phases convert(VfioDmaMapper mapper, DmaSource source, long conversions) {
@@ -153,19 +163,20 @@ public final class DeviceConversions {
         }
     }
 
-    /** Milliseconds that compilers have worked so far. */
-    private static long compiling() {
-        return ManagementFactory.getCompilationMXBean().getTotalCompilationTime();
-    }
-
-    /** Returns when nothing has been compiled for half a second. */
-    private static void waitForCompilers() {
+    /** Returns when nothing has been compiled for half a second: milliseconds that compilers have worked so far. */
+    private long waitForCompilers() {
         long before = -1;
-        for (long now = compiling(); now != before; now = compiling()) {
+        long now = compilers.getTotalCompilationTime();
+        while (now != before) {
             before = now;
             LockSupport.parkNanos(500_000_000);
+            now = compilers.getTotalCompilationTime();
         }
+        return now;
     }
+
+    /** What its phases took, and milliseconds that compilers worked meanwhile. */
+    private record Round(List<Phase> phases, long compiling) {}
 
     private record Phase(String name, long micros, long maps, long unmaps) {}
 

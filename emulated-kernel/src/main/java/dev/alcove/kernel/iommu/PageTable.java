@@ -107,15 +107,21 @@ final class PageTable {
      * @param all whether the caller has everything
      */
     int map(long iova, long address, long length, int rights, boolean large, boolean all) {
+        long smallest = 1L << pageShift;
         long allowed = large ? pageSizes : pageSizes & ((Linux.PAGE_SIZE << 1) - 1);
         for (long done = 0; done < length; ) {
             long size = pageSize(allowed, (iova + done) | (address + done), length - done);
-            int error = size == 0 ? -Errno.EINVAL : insert(iova + done, size, (address + done) | rights, all);
+            // Nothing larger comes in between: all up to where the table ends, at once.
+            long tableEnd = ((iova + done) | ((size << BITS) - 1)) + 1;
+            long bytes = size == smallest && size == allowed
+                    ? Math.min(tableEnd - (iova + done), (length - done) & -size)
+                    : size;
+            int error = size == 0 ? -Errno.EINVAL : insert(iova + done, size, bytes, (address + done) | rights, all);
             if (error != 0) {
                 unmap(iova, done, null);
                 return error;
             }
-            done += size;
+            done += bytes;
         }
         return 0;
     }
@@ -126,7 +132,8 @@ final class PageTable {
         return Long.highestOneBit(aligned & ((Long.highestOneBit(length) << 1) - 1));
     }
 
-    private int insert(long iova, long size, long entry, boolean all) {
+    /** Pages of {@code size}, {@code bytes} of them, that stand in one table. */
+    private int insert(long iova, long size, long bytes, long entry, boolean all) {
         int order = Long.numberOfTrailingZeros(size) - pageShift;
         int leafLevel = Math.min(order / BITS, rootLevel);
         int span = order - leafLevel * BITS;
@@ -155,7 +162,7 @@ final class PageTable {
             node = child;
         }
         int index = index(iova, leafLevel);
-        int end = index + (1 << span);
+        int end = index + (int) (bytes >>> (pageShift + leafLevel * BITS));
         for (int i = index; i < end; i++) {
             Node child = node.child(i);
             if (node.leaves[i] != 0 || (child != null && !mapsNothing(child))) {
@@ -168,8 +175,9 @@ final class PageTable {
                 node.use(-1);
             }
         }
+        long leaf = entry | ((long) span << SPAN_SHIFT);
         for (int i = index; i < end; i++) {
-            node.leaves[i] = entry | ((long) span << SPAN_SHIFT);
+            node.leaves[i] = leaf + ((long) (i - index) >>> span) * size;
         }
         node.use(end - index);
         return 0;

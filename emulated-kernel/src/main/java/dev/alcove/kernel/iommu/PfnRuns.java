@@ -43,6 +43,18 @@ public final class PfnRuns {
         words[used++] = count;
     }
 
+    /** As {@link #add} of one page after the other; with a count below one nothing. */
+    public void addAll(long index, long[] pfns, int count) {
+        for (int first = 0; first < count; ) {
+            int end = first + 1;
+            while (end < count && pfns[end] == pfns[first] + (end - first)) {
+                end++;
+            }
+            add(index + first, pfns[first], end - first);
+            first = end;
+        }
+    }
+
     /** Pages in all runs. */
     public long pages() {
         return pages;

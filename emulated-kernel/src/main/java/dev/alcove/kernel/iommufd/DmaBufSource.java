@@ -41,7 +41,7 @@ final class DmaBufSource implements PageSource {
     }
 
     @Override
-    public void unpin(long pfn) {}
+    public void unpin(long pfn, long count) {}
 
     @Override
     public long address() {

@@ -164,7 +164,7 @@ final class IopPages {
             }
             if (error != 0) {
                 domains.forEach(domain -> domain.unmap(area.iova, area.length(), null));
-                fresh.forEach((index, pfn, pages) -> unpin(pfn, pages));
+                fresh.forEach((index, pfn, pages) -> source.unpin(pfn, pages));
                 if (tracker != null) {
                     tracker.remove(area, domains);
                 }
@@ -190,9 +190,7 @@ final class IopPages {
             if (count < 0) {
                 return count;
             }
-            for (int i = 0; i < count; i++) {
-                all.add(index + i, frames[i], 1);
-            }
+            all.addAll(index, frames, count);
             index += count;
         }
         int[] error = new int[1];
@@ -247,9 +245,7 @@ final class IopPages {
             return source.pin(index, pages, writable, frames);
         }
         int count = pinner.pin(index, pages, writable, frames);
-        for (int i = 0; i < count; i++) {
-            fresh.add(index + i, frames[i], 1);
-        }
+        fresh.addAll(index, frames, count);
         return count;
     }
 
@@ -431,7 +427,7 @@ final class IopPages {
             error = charge(fresh.pages());
         }
         if (error != 0) {
-            fresh.forEach((index, pfn, pages) -> unpin(pfn, pages));
+            fresh.forEach((index, pfn, pages) -> source.unpin(pfn, pages));
             return error;
         }
         pinned += fresh.pages();
@@ -501,7 +497,7 @@ final class IopPages {
             return count;
         }
         copy((frame[0] << Linux.PAGE_SHIFT) + (start & (Linux.PAGE_SIZE - 1)), data, write);
-        source.unpin(frame[0]);
+        source.unpin(frame[0], 1);
         return 0;
     }
 
@@ -528,7 +524,7 @@ final class IopPages {
                     copy(address, data.asSlice(at - start, end - at), write);
                     at = end;
                 }
-                fresh.forEach((from, pfn, pages) -> unpin(pfn, pages));
+                fresh.forEach((from, pfn, pages) -> source.unpin(pfn, pages));
                 index += count;
             }
             return 0;
@@ -563,15 +559,9 @@ final class IopPages {
     }
 
     private void unpinRange(long pfn, long count) {
-        unpin(pfn, count);
+        source.unpin(pfn, count);
         pinned -= count;
         account.uncharge(count);
-    }
-
-    private void unpin(long pfn, long pages) {
-        for (long i = 0; i < pages; i++) {
-            source.unpin(pfn + i);
-        }
     }
 
     private void hold(IopArea area, IommuDomain storage) {

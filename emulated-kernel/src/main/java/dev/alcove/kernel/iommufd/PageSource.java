@@ -19,8 +19,8 @@ sealed interface PageSource permits PageSource.User, PageSource.File, DmaBufSour
      */
     int pin(long index, int count, boolean write, long[] frames);
 
-    /** Undoes one pin of one frame. */
-    void unpin(long pfn);
+    /** Undoes one pin of each of {@code count} frames from {@code pfn} on. */
+    void unpin(long pfn, long count);
 
     /** The byte address whose alignment a free choice of the IOVA keeps. */
     long address();
@@ -44,8 +44,8 @@ sealed interface PageSource permits PageSource.User, PageSource.File, DmaBufSour
         }
 
         @Override
-        public void unpin(long pfn) {
-            mm.unpin(pfn);
+        public void unpin(long pfn, long count) {
+            mm.unpin(pfn, count);
         }
 
         @Override
@@ -65,19 +65,13 @@ sealed interface PageSource permits PageSource.User, PageSource.File, DmaBufSour
                     || firstPage + index + count > shmem.size() >>> Linux.PAGE_SHIFT) {
                 return -Errno.EINVAL;
             }
-            for (int i = 0; i < count; i++) {
-                long pfn = shmem.store().pin(firstPage + index + i);
-                if (pfn < 0) {
-                    return i > 0 ? i : pfn == -Errno.ENOMEM ? -Errno.ENOMEM : -Errno.EINVAL;
-                }
-                frames[i] = pfn;
-            }
-            return count;
+            int pinned = shmem.store().pin(firstPage + index, count, frames, 0);
+            return pinned >= 0 || pinned == -Errno.ENOMEM ? pinned : -Errno.EINVAL;
         }
 
         @Override
-        public void unpin(long pfn) {
-            memory.unpin(pfn);
+        public void unpin(long pfn, long count) {
+            memory.unpin(pfn, count);
         }
 
         @Override

@@ -496,8 +496,8 @@ public final class AddressSpace extends Mm {
     }
 
     @Override
-    public void unpin(long pfn) {
-        memory.unpin(pfn);
+    public void unpin(long pfn, long count) {
+        memory.unpin(pfn, count);
     }
 
     @Override

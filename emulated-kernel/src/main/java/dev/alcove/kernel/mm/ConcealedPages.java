@@ -46,6 +46,9 @@ final class ConcealedPages {
 
     /** The end of the run that holds a page, or the page itself. */
     long until(long index) {
+        if (runs.isEmpty()) {
+            return index; // asked for each page that is pinned: a search would make a Long
+        }
         Map.Entry<Long, Long> run = runs.floorEntry(index);
         return run == null ? index : Math.max(index, run.getValue());
     }

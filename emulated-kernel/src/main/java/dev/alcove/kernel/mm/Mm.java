@@ -43,8 +43,8 @@ public abstract class Mm {
      */
     public abstract int pin(long address, int count, boolean write, long[] frames, int at);
 
-    /** Undoes one pin of one frame. */
-    public abstract void unpin(long pfn);
+    /** Undoes one pin of each of {@code count} frames from {@code pfn} on. */
+    public abstract void unpin(long pfn, long count);
 
     /** copy_from_user: 0, or {@code -EFAULT} with a part copied. */
     public abstract int copyIn(long address, MemorySegment into);

@@ -314,17 +314,26 @@ public final class PageStore {
     }
 
     /**
-     * As {@link #pinShown(long)} of consecutive pages.
+     * As {@link #pin(long)} of consecutive pages.
      *
      * @param pfns takes the frames, from {@code at} on
      * @return how many are pinned; where the first one cannot be, why
      */
+    public int pin(long index, int count, long[] pfns, int at) {
+        return pin(index, count, pfns, at, false);
+    }
+
+    /** As {@link #pin(long, int, long[], int)}, of pages that user mappings show. */
     int pinShown(long index, int count, long[] pfns, int at) {
+        return pin(index, count, pfns, at, true);
+    }
+
+    private int pin(long index, int count, long[] pfns, int at, boolean onlyShown) {
         int done = 0;
         while (done < count) {
-            int more = pinAtHome(index + done, count - done, pfns, at + done);
+            int more = pinAtHome(index + done, count - done, pfns, at + done, onlyShown);
             if (more == 0) {
-                long frame = pinShown(index + done);
+                long frame = pin(index + done, onlyShown);
                 if (frame >= 0) {
                     pfns[at + done] = frame;
                 }
@@ -339,14 +348,14 @@ public final class PageStore {
     }
 
     /** Pins pages of the first one's region that are at home: how many; where the first cannot be had, why. */
-    private int pinAtHome(long index, int count, long[] pfns, int at) {
+    private int pinAtHome(long index, int count, long[] pfns, int at, boolean onlyShown) {
         int most = (int) Math.min(count, regionEnd(index) - index);
         int done = 0;
         LineLock stripe = stripe(index);
         stripe.lock();
         try {
-            while (done < most && shown.accessible(index + done) && frames.atHome(index + done)) {
-                long frame = pinLocked(index + done);
+            while (done < most && (!onlyShown || shown.accessible(index + done)) && frames.atHome(index + done)) {
+                long frame = frames.frame(index + done, true);
                 if (frame < 0) {
                     // What could not be had is not asked for again: to fail once is the caller's to know.
                     return done > 0 ? done : (int) frame;
@@ -355,6 +364,7 @@ public final class PageStore {
             }
             return done;
         } finally {
+            memory.pin(pfns, at, done);
             stripe.unlock();
         }
     }

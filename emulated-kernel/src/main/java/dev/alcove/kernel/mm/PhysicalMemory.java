@@ -169,11 +169,26 @@ public final class PhysicalMemory implements AutoCloseable {
         pins.increment();
     }
 
+    /** As {@link #pin(long)} of each of {@code count} frames from element {@code at} on. */
+    void pin(long[] pfns, int at, int count) {
+        for (int i = at; i < at + count; i++) {
+            counts.add(pfns[i], FrameCounts.PIN);
+        }
+        pins.add(count);
+    }
+
     /** Undoes one {@link #pin}; the last one (of references and pins) frees the frame. */
     public void unpin(long pfn) {
-        pins.decrement();
-        if (counts.add(pfn, -FrameCounts.PIN) == 0) {
-            free(pfn, 1);
+        unpin(pfn, 1);
+    }
+
+    /** As {@link #unpin(long)} of each of {@code count} frames from {@code pfn} on. */
+    public void unpin(long pfn, long count) {
+        pins.add(-count);
+        for (long at = pfn; at < pfn + count; at++) {
+            if (counts.add(at, -FrameCounts.PIN) == 0) {
+                free(at, 1);
+            }
         }
     }
 

@@ -253,20 +253,18 @@ final class ClientMemory extends Mm {
                 return done > 0 ? done : -Errno.EFAULT;
             }
             int end = (int) Math.min(count, done + ((area.end() - from) >> Linux.PAGE_SHIFT));
-            for (; done < end; done++) {
-                long frame = store.pin(area.page(address + ((long) done << Linux.PAGE_SHIFT)));
-                if (frame < 0) {
-                    return done > 0 ? done : (int) frame;
-                }
-                frames[at + done] = frame;
+            int pinned = store.pin(area.page(from), end - done, frames, at + done);
+            if (pinned < 0) {
+                return done > 0 ? done : pinned;
             }
+            done += pinned;
         }
         return done;
     }
 
     @Override
-    public void unpin(long pfn) {
-        memory.unpin(pfn);
+    public void unpin(long pfn, long count) {
+        memory.unpin(pfn, count);
     }
 
     @Override

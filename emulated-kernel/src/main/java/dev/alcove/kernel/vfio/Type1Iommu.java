@@ -259,9 +259,7 @@ final class Type1Iommu {
                 error = count;
                 break;
             }
-            for (int i = 0; i < count; i++) {
-                pinned.add(index + i, frames[i], 1);
-            }
+            pinned.addAll(index, frames, count);
             // Registers are nobody's memory.
             if (!MappedBar.isRegister(frames[0])) {
                 error = dma.charge(count);
@@ -301,8 +299,8 @@ final class Type1Iommu {
     }
 
     private static void unpin(Type1Dma dma, long pfn, long pages) {
-        for (long i = 0; i < pages && !MappedBar.isRegister(pfn); i++) {
-            dma.mm().unpin(pfn + i);
+        if (!MappedBar.isRegister(pfn)) {
+            dma.mm().unpin(pfn, pages);
         }
     }
 

@@ -179,8 +179,8 @@ final class AddressSpaceTest {
         mm.unmap(address, 4 * PAGE);
         assertEquals(5, memory.segment(frames[3], 1).get(ValueLayout.JAVA_LONG, 0), "DMA goes on");
         assertEquals(2, memory.framesInUse());
-        mm.unpin(frames[3]);
-        mm.unpin(frames[4]);
+        mm.unpin(frames[3], 1);
+        mm.unpin(frames[4], 1);
         assertEquals(0, memory.framesInUse());
     }
 
@@ -195,7 +195,7 @@ final class AddressSpaceTest {
         assertEquals(0, user.get(ValueLayout.JAVA_LONG, 0));
         user.set(ValueLayout.JAVA_LONG, 0, 6);
         assertEquals(5, memory.segment(frames[0], 1).get(ValueLayout.JAVA_LONG, 0));
-        mm.unpin(frames[0]);
+        mm.unpin(frames[0], 1);
         assertEquals(6, user.get(ValueLayout.JAVA_LONG, 0));
     }
 
@@ -382,7 +382,7 @@ final class AddressSpaceTest {
             boolean pinned = random.nextInt(4) == 0 && mm.pin(address + page * PAGE, 1, true, frames, 0) == 1;
             store.punch(page, 1 + random.nextInt(pages - page));
             if (pinned) {
-                mm.unpin(frames[0]);
+                mm.unpin(frames[0], 1);
             }
         }
         stop.set(true);

@@ -354,17 +354,18 @@ public final class PageStore {
         LineLock stripe = stripe(index);
         stripe.lock();
         try {
+            long frame = 0;
             while (done < most && (!onlyShown || shown.accessible(index + done)) && frames.atHome(index + done)) {
-                long frame = frames.frame(index + done, true);
+                frame = frames.frame(index + done, true);
                 if (frame < 0) {
-                    // What could not be had is not asked for again: to fail once is the caller's to know.
-                    return done > 0 ? done : (int) frame;
+                    break;
                 }
                 pfns[at + done++] = frame;
             }
-            return done;
-        } finally {
             memory.pin(pfns, at, done);
+            // What could not be had is not asked for again: to fail once is the caller's to know.
+            return done > 0 || frame >= 0 ? done : (int) frame;
+        } finally {
             stripe.unlock();
         }
     }

@@ -107,15 +107,10 @@ final class PageTable {
      * @param all whether the caller has everything
      */
     int map(long iova, long address, long length, int rights, boolean large, boolean all) {
-        long smallest = 1L << pageShift;
         long allowed = large ? pageSizes : pageSizes & ((Linux.PAGE_SIZE << 1) - 1);
         for (long done = 0; done < length; ) {
             long size = pageSize(allowed, (iova + done) | (address + done), length - done);
-            // Nothing larger comes in between: all up to where the table ends, at once.
-            long tableEnd = ((iova + done) | ((size << BITS) - 1)) + 1;
-            long bytes = size == smallest && size == allowed
-                    ? Math.min(tableEnd - (iova + done), (length - done) & -size)
-                    : size;
+            long bytes = Math.min((length - done) & -size, reach(allowed, size, iova + done));
             int error = size == 0 ? -Errno.EINVAL : insert(iova + done, size, bytes, (address + done) | rights, all);
             if (error != 0) {
                 unmap(iova, done, null);
@@ -132,11 +127,23 @@ final class PageTable {
         return Long.highestOneBit(aligned & ((Long.highestOneBit(length) << 1) - 1));
     }
 
+    /** Bytes from an IOVA on to where its table ends or a page larger than {@code size} could begin. */
+    private long reach(long sizes, long size, long iova) {
+        long table = 1L << (pageShift + (leafLevel(size) + 1) * BITS);
+        long larger = Long.lowestOneBit(sizes & -(size << 1));
+        long step = larger == 0 ? table : Math.min(larger, table);
+        return step - (iova & (step - 1));
+    }
+
+    /** The level of the table with the entries of a page; all those of a page larger than its entries stand side by side. */
+    private int leafLevel(long size) {
+        return Math.min((Long.numberOfTrailingZeros(size) - pageShift) / BITS, rootLevel);
+    }
+
     /** Pages of {@code size}, {@code bytes} of them, that stand in one table. */
     private int insert(long iova, long size, long bytes, long entry, boolean all) {
-        int order = Long.numberOfTrailingZeros(size) - pageShift;
-        int leafLevel = Math.min(order / BITS, rootLevel);
-        int span = order - leafLevel * BITS;
+        int leafLevel = leafLevel(size);
+        int span = Long.numberOfTrailingZeros(size) - pageShift - leafLevel * BITS;
         Node node = root;
         for (int level = rootLevel; level > leafLevel; level--) {
             int index = index(iova, level);

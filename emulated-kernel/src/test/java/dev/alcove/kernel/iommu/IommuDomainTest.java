@@ -128,6 +128,31 @@ final class IommuDomainTest {
         assertEquals(model.size(), total, "seed " + seed);
     }
 
+    /** Large pages wherever both sides are aligned, small ones around them and where they are not. */
+    @Test
+    void randomRangesTakeTheLargestPagesThatFit() {
+        long seed = System.nanoTime();
+        Random random = new Random(seed);
+        for (int step = 0; step < 200; step++) {
+            String where = "seed " + seed + " step " + step;
+            long iova = (random.nextInt(6) * 512L + (random.nextBoolean() ? 0 : random.nextInt(512))) << 12;
+            long shift = random.nextBoolean() ? 3 * GIB : 3 * GIB + ((1L + random.nextInt(511)) << 12);
+            long length = (1L + random.nextInt(3000)) << 12;
+            assertEquals(0, domain.map(iova, iova + shift, length, READ_WRITE, true), where);
+            for (long at = iova; at < iova + length; ) {
+                boolean large = ((at | (at + shift)) & (2 * MIB - 1)) == 0 && iova + length - at >= 2 * MIB;
+                long size = large ? 2 * MIB : 4096;
+                assertEquals(size, domain.entrySize(at), where);
+                assertEquals((at + shift) >> 12, domain.frame(at), where);
+                assertEquals((at + size - 4096 + shift) >> 12, domain.frame(at + size - 4096), where);
+                at += size;
+            }
+            assertEquals(length >> 12, domain.mappedPages(), where);
+            assertEquals(length, domain.unmap(iova, length, null), where);
+            assertEquals(0, domain.mappedPages(), where);
+        }
+    }
+
     /** Two threads in regions of their own, and one that takes a table of theirs away now and then. */
     @Test
     void regionsAtTheSameTimeAgreeWithAMapEach() throws InterruptedException {
